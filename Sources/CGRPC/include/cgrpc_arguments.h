@@ -1,0 +1,12 @@
+#ifndef CGRPC_ARGUMENTS_H
+#define CGRPC_ARGUMENTS_H
+
+#include "cgrpc_handles.h"
+
+/// A list of named settings for a server or a channel. Names and texts are copied.
+cgrpc_arguments cgrpc_arguments_create(void);
+void cgrpc_arguments_set_integer(cgrpc_arguments arguments, const char *name, int value);
+void cgrpc_arguments_set_text(cgrpc_arguments arguments, const char *name, const char *value);
+void cgrpc_arguments_destroy(cgrpc_arguments arguments);
+
+#endif

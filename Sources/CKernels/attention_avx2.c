@@ -1,0 +1,11 @@
+// Attention, AVX2.
+
+#pragma STDC FP_CONTRACT OFF
+
+#if defined(__x86_64__)
+
+#include "avx2.h"
+
+#include "attention_vector.h"
+
+#endif

@@ -1,0 +1,11 @@
+// Attention, AVX-512.
+
+#pragma STDC FP_CONTRACT OFF
+
+#if defined(__x86_64__)
+
+#include "avx512.h"
+
+#include "attention_vector.h"
+
+#endif

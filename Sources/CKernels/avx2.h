@@ -1,0 +1,15 @@
+// Opens a file of AVX2 kernels: MK_TARGET functions are compiled for AVX2, FMA and F16C.
+
+#pragma STDC FP_CONTRACT OFF
+
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+#include "half.h"
+#include "kernels.h"
+#include "polynomials.h"
+
+#define MK_TARGET __attribute__((target("avx2,fma,f16c")))
+#define MK_INLINE static inline __attribute__((always_inline)) MK_TARGET
+#define MK_NAME(op) mk_##op##_avx2

@@ -1,0 +1,100 @@
+// Matrix multiplication by f32, f16 and bf16 weights, AVX-512. The chain is told at mk_matmul.
+//
+// A register tile is up to 4 groups of 16 rows by up to 8 tokens.
+
+#pragma STDC FP_CONTRACT OFF
+
+#if defined(__x86_64__)
+
+#include "avx512.h"
+
+MK_INLINE __m512 load(const mk_weight_type type, const void *values, size_t index) {
+  if (type == MK_WEIGHT_F32) return _mm512_loadu_ps((const float *)values + index);
+  const __m256i half = _mm256_loadu_si256((const __m256i *)((const uint16_t *)values + index));
+  if (type == MK_WEIGHT_F16) return _mm512_cvtph_ps(half);
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+
+MK_INLINE void run(const mk_weight_type type, const int groups, const int tokens,
+                   const mk_matrix *weights, const mk_activations *x, size_t group, size_t token,
+                   float *out, size_t out_stride) {
+  const size_t columns = weights->columns;
+  const float *rows = x->values + token * columns;
+  __m512 acc[4][8];
+#pragma clang loop unroll(full)
+  for (int g = 0; g < groups; g++) {
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) acc[g][t] = _mm512_setzero_ps();
+  }
+  for (size_t column = 0; column < columns; column++) {
+#pragma clang loop unroll(full)
+    for (int g = 0; g < groups; g++) {
+      const __m512 weight =
+          load(type, weights->values, ((group + (size_t)g) * columns + column) * MK_ROW_GROUP);
+#pragma clang loop unroll(full)
+      for (int t = 0; t < tokens; t++) {
+        const __m512 value = _mm512_set1_ps(rows[(size_t)t * columns + column]);
+        acc[g][t] = _mm512_fmadd_ps(weight, value, acc[g][t]);
+      }
+    }
+  }
+#pragma clang loop unroll(full)
+  for (int g = 0; g < groups; g++) {
+    const size_t first = (group + (size_t)g) * MK_ROW_GROUP;
+    const size_t left = weights->rows - first;
+    const __mmask16 mask = left < MK_ROW_GROUP ? (__mmask16)((1u << left) - 1) : 0xFFFF;
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) {
+      _mm512_mask_storeu_ps(out + (token + (size_t)t) * out_stride + first, mask, acc[g][t]);
+    }
+  }
+}
+
+// All tokens of `groups` row groups.
+MK_INLINE void run_groups(const mk_weight_type type, const int groups, const mk_matrix *weights,
+                          const mk_activations *x, size_t group, float *out, size_t out_stride) {
+  size_t token = 0;
+  if (groups <= 2) {
+    for (; token + 8 <= x->tokens; token += 8) {
+      run(type, groups, 8, weights, x, group, token, out, out_stride);
+    }
+  }
+  for (; token + 4 <= x->tokens; token += 4) {
+    run(type, groups, 4, weights, x, group, token, out, out_stride);
+  }
+  for (; token < x->tokens; token++) {
+    run(type, groups, 1, weights, x, group, token, out, out_stride);
+  }
+}
+
+MK_INLINE void run_type(const mk_weight_type type, const mk_matrix *weights,
+                        const mk_activations *x, size_t group_begin, size_t group_end, float *out,
+                        size_t out_stride) {
+  size_t group = group_begin;
+  if (x->tokens < 8) {
+    for (; group + 4 <= group_end; group += 4) {
+      run_groups(type, 4, weights, x, group, out, out_stride);
+    }
+  }
+  for (; group + 2 <= group_end; group += 2) {
+    run_groups(type, 2, weights, x, group, out, out_stride);
+  }
+  for (; group < group_end; group++) run_groups(type, 1, weights, x, group, out, out_stride);
+}
+
+MK_TARGET void mk_matmul_float_avx512(const mk_matrix *weights, const mk_activations *x,
+                                      size_t group_begin, size_t group_end, float *out,
+                                      size_t out_stride) {
+  switch (weights->type) {
+    case MK_WEIGHT_F16:
+      run_type(MK_WEIGHT_F16, weights, x, group_begin, group_end, out, out_stride);
+      break;
+    case MK_WEIGHT_BF16:
+      run_type(MK_WEIGHT_BF16, weights, x, group_begin, group_end, out, out_stride);
+      break;
+    default:
+      run_type(MK_WEIGHT_F32, weights, x, group_begin, group_end, out, out_stride);
+  }
+}
+
+#endif

@@ -1,0 +1,37 @@
+// Activation quantization, AVX-512. See mk_quantize_row.
+
+#pragma STDC FP_CONTRACT OFF
+
+#if defined(__x86_64__)
+
+#include "avx512.h"
+
+MK_TARGET void mk_quantize_row_avx512(const float *x, size_t n, int8_t *quants, float *scales,
+                                      int32_t *sums) {
+  const __m512i magnitude_mask = _mm512_set1_epi32(0x7FFFFFFF);
+  for (size_t block = 0; block < n / MK_BLOCK; block++) {
+    const __m512 low = _mm512_loadu_ps(x + block * MK_BLOCK);
+    const __m512 high = _mm512_loadu_ps(x + block * MK_BLOCK + 16);
+    const __m512i top = _mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(low), magnitude_mask),
+                                         _mm512_and_si512(_mm512_castps_si512(high), magnitude_mask));
+    const uint32_t largest = (uint32_t)_mm512_reduce_max_epi32(top);
+    const float amax = mk_float_from_bits(largest);
+    __m128i *out = (__m128i *)(quants + block * MK_BLOCK);
+    if (largest >= 0x7F800000u || amax < MK_QUANTIZE_SMALLEST) {
+      _mm_storeu_si128(out, _mm_setzero_si128());
+      _mm_storeu_si128(out + 1, _mm_setzero_si128());
+      sums[block] = 0;
+      scales[block] = largest >= 0x7F800000u ? NAN : 0.0f;
+      continue;
+    }
+    const __m512 inverse = _mm512_set1_ps(127.0f / amax);
+    const __m512i low_quants = _mm512_cvtps_epi32(_mm512_mul_ps(low, inverse));
+    const __m512i high_quants = _mm512_cvtps_epi32(_mm512_mul_ps(high, inverse));
+    _mm_storeu_si128(out, _mm512_cvtsepi32_epi8(low_quants));
+    _mm_storeu_si128(out + 1, _mm512_cvtsepi32_epi8(high_quants));
+    scales[block] = amax / 127.0f;
+    sums[block] = _mm512_reduce_add_epi32(_mm512_add_epi32(low_quants, high_quants));
+  }
+}
+
+#endif

@@ -1,0 +1,11 @@
+// Row operations, AVX-512.
+
+#pragma STDC FP_CONTRACT OFF
+
+#if defined(__x86_64__)
+
+#include "avx512.h"
+
+#include "rows_vector.h"
+
+#endif

@@ -1,0 +1,99 @@
+import JobQueue
+
+extension Executor {
+  /// Commits what the engines produced, one transaction at a time: while one is on its way, the
+  /// next one's tokens gather.
+  func writeBack(_ loop: StepLoop) async {
+    while await writeBell.wait() {
+      loop.setPaused(isFull)
+      while await writeOnce(loop) {}
+      loop.setPaused(isFull)
+    }
+  }
+
+  /// Commits what is left after the engines have stopped; gives up while the store is away.
+  func flush(_ loop: StepLoop) async {
+    var attempts = 3
+    while attempts > 0, active.withLock({ $0.uncommittedTokens > 0 || $0.hasEnds }) {
+      if await !writeOnce(loop, retries: 0) { attempts -= 1 }
+    }
+  }
+
+  private var isFull: Bool {
+    active.withLock { $0.uncommittedTokens } > configuration.maxUncommittedTokens
+  }
+
+  /// Writes one batch. Returns whether there was one.
+  private func writeOnce(_ loop: StepLoop, retries: Int = .max) async -> Bool {
+    let batch = active.withLock { $0.takeWrites(limit: configuration.maxJobsPerWrite) }
+    guard !batch.isEmpty else { return false }
+    let sequences = Array(batch.keys)
+    let writes = sequences.compactMap { batch[$0] }
+    do {
+      let results = try await write(writes, loop, retries: retries)
+      for (index, sequence) in sequences.enumerated() {
+        settle(sequence, writes[index], results[index], loop)
+      }
+    } catch where error.code == .unavailable || error.code == .cancelled {
+      active.withLock { active in
+        for (index, sequence) in sequences.enumerated() {
+          active.didPostpone(sequence, writes[index])
+        }
+      }
+      return false
+    } catch {
+      logger.error("A group commit was refused", metadata: ["error": "\(error)"])
+      for (index, sequence) in sequences.enumerated() {
+        await writeAlone(sequence, writes[index], loop)
+      }
+    }
+    if writes.contains(where: { $0.end != nil }) { controlBell.ring() }
+    return true
+  }
+
+  /// Writes, and tries again with growing pauses for as long as the store is away.
+  private func write(
+    _ writes: [LeaseWrite], _ loop: StepLoop, retries: Int
+  ) async throws(JobStoreError) -> [WriteResult] {
+    var pause = Duration.milliseconds(50)
+    var retriesLeft = retries
+    while true {
+      do {
+        return try await store.write(writes)
+      } catch where error.code == .unavailable && retriesLeft > 0 && !Task.isCancelled {
+        retriesLeft -= 1
+        logger.warning(
+          "Output waits for the database", metadata: ["jobs": "\(writes.count)", "error": "\(error)"])
+        loop.setPaused(isFull)
+        try? await Task.sleep(for: pause)
+        if writeBell.isClosed { retriesLeft = min(retriesLeft, 3) }
+        pause = min(pause * 2, .seconds(2))
+      }
+    }
+  }
+
+  /// Finds the write that a batch was refused for: it fails its job, the others go through.
+  private func writeAlone(_ sequence: UInt64, _ write: LeaseWrite, _ loop: StepLoop) async {
+    do {
+      let results = try await self.write([write], loop, retries: 3)
+      settle(sequence, write, results[0], loop)
+    } catch where write.chunk == nil {
+      // Not even the end can be written: let go of the job; the heartbeat hands it back.
+      settle(sequence, write, .leaseLost, loop)
+    } catch {
+      let failure = JobFailure(
+        code: .engine, message: "the output could not be stored: \(error.message)")
+      active.withLock { $0.didRefuse(sequence, write, failure) }
+      loop.remove([sequence])
+      writeBell.ring()
+    }
+  }
+
+  private func settle(
+    _ sequence: UInt64, _ write: LeaseWrite, _ result: WriteResult, _ loop: StepLoop
+  ) {
+    let hasLeft = active.withLock { $0.didWrite(sequence, write, result) }
+    guard hasLeft, write.end == nil || result == .leaseLost else { return }
+    loop.remove([sequence])
+  }
+}

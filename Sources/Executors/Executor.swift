@@ -1,0 +1,246 @@
+import Foundation
+public import Inference
+public import JobQueue
+public import Logging
+public import ServiceLifecycle
+import Synchronization
+
+/// Claims jobs, runs them through the engines, and commits their output.
+///
+///     control loop: claim, heartbeat ──▶ step loop (one thread): engines ──▶ active jobs
+///            ▲                                                                   │
+///            └──────── room ──────── write-back: one transaction at a time ◀─────┘
+///
+/// `run` returns after a graceful shutdown: the step in progress ends, its tokens are committed,
+/// and the jobs that are left are handed back to the queue with their output kept.
+public final class Executor: Service {
+  public let id: ExecutorID
+  let store: any JobStore
+  let models: [ServedModel]
+  let configuration: ExecutorConfiguration
+  let logger: Logger
+  let active = Mutex(ActiveJobs())
+  /// Rung when there may be something to claim, or a lease may be lost.
+  let controlBell = Bell()
+  /// Rung when there is something to commit.
+  let writeBell = Bell()
+  private let intent = Mutex(Intent())
+
+  /// What the control loop is to do next.
+  private struct Intent {
+    /// Models for which the queue had nothing more when it was last asked.
+    var idleModels: Set<String> = []
+    /// A lease may be lost: ask at once.
+    var isSuspicious = false
+    var isDraining = false
+  }
+
+  public init(
+    id: ExecutorID = ExecutorID(), store: any JobStore, models: [ServedModel],
+    configuration: ExecutorConfiguration = ExecutorConfiguration(), logger: Logger
+  ) {
+    self.id = id
+    self.store = store
+    self.models = models
+    self.configuration = configuration
+    self.logger = logger
+  }
+
+  /// The number of jobs held now.
+  public var activeJobs: Int { active.withLock { $0.leases.count } }
+
+  public func run() async throws {
+    let loop = StepLoop(models: models) { [self] event in receive(event) }
+    try loop.start()
+    await withGracefulShutdownHandler {
+      await withTaskGroup(of: Void.self) { group in
+        group.addTask { await self.listen() }
+        group.addTask { await self.tick() }
+        async let writer: Void = self.writeBack(loop)
+        await self.control(loop)
+        await loop.stop()
+        self.writeBell.close()
+        await writer
+        await self.flush(loop)
+        group.cancelAll()
+      }
+    } onGracefulShutdown: {
+      self.controlBell.close()
+    }
+    await handBack()
+  }
+
+  // MARK: From the engines' thread
+
+  private func receive(_ event: StepLoop.Event) {
+    active.withLock { active in
+      switch event {
+      case .stepped(let outputs, let time):
+        for output in outputs { active.record(output, at: time) }
+      case .refused(let sequence, let error):
+        active.fail(sequence, JobFailure(error))
+      case .failed(let sequences, let error):
+        for sequence in sequences { active.fail(sequence, JobFailure(error)) }
+      }
+    }
+    writeBell.ring()
+  }
+
+  // MARK: Control
+
+  /// Claims and renews until shutdown. Claims and heartbeats never overlap, so a heartbeat always
+  /// names every job whose claim was answered.
+  private func control(_ loop: StepLoop) async {
+    var nextHeartbeat = ContinuousClock.now
+    var isRegistered = false
+    while await controlBell.wait(), !Task.isCancelled {
+      do {
+        if !isRegistered {
+          try await store.register(description, leaseDuration: configuration.leaseDuration)
+          isRegistered = true
+          nextHeartbeat = .now + configuration.heartbeatInterval
+          logger.info("Executor is ready", metadata: ["executor": "\(id)"])
+        }
+        let isSuspicious = intent.withLock { intent in
+          defer { intent.isSuspicious = false }
+          return intent.isSuspicious
+        }
+        if isSuspicious || ContinuousClock.now >= nextHeartbeat {
+          isRegistered = try await heartbeat(loop)
+          nextHeartbeat = .now + configuration.heartbeatInterval
+        }
+        if isRegistered, !intent.withLock({ $0.isDraining }) { try await claim(loop) }
+      } catch {
+        logger.warning("The queue cannot be reached; trying again", metadata: ["error": "\(error)"])
+      }
+    }
+  }
+
+  private var description: ExecutorDescription {
+    ExecutorDescription(
+      id: id, host: ProcessInfo.processInfo.hostName,
+      processID: ProcessInfo.processInfo.processIdentifier, models: models.map(\.name),
+      slots: Int32(clamping: models.reduce(0) { $0 + $1.options.maxSequences }))
+  }
+
+  /// Renews the leases and drops the jobs that were lost. Returns whether the executor is known.
+  private func heartbeat(_ loop: StepLoop) async throws(JobStoreError) -> Bool {
+    let leases = active.withLock { $0.leases }
+    let result = try await store.heartbeat(
+      id, leases: leases, leaseDuration: configuration.leaseDuration)
+    let lost = active.withLock { $0.keepOnly(result.held) }
+    if !lost.isEmpty {
+      logger.info("Leases were lost", metadata: ["jobs": "\(lost.count)"])
+      loop.remove(lost)
+    }
+    if result.isDraining { await drain(loop) }
+    return result.isRegistered
+  }
+
+  /// Stops claiming and hands all jobs back, but stays alive.
+  private func drain(_ loop: StepLoop) async {
+    let isFirst = intent.withLock { intent in
+      defer { intent.isDraining = true }
+      return !intent.isDraining
+    }
+    guard isFirst else { return }
+    logger.notice("Draining: jobs go back to the queue with their tokens kept")
+    let leases = active.withLock { $0.leases }
+    do {
+      try await store.release(leases, executor: id)
+      loop.remove(active.withLock { $0.keepOnly([]) })
+    } catch {
+      intent.withLock { $0.isDraining = false }
+      logger.warning("Jobs could not be handed back yet", metadata: ["error": "\(error)"])
+    }
+  }
+
+  private func claim(_ loop: StepLoop) async throws(JobStoreError) {
+    let idle = intent.withLock { $0.idleModels }
+    let room = active.withLock { active in
+      var room: [String: Int] = [:]
+      for served in models where !idle.contains(served.name) {
+        let free = served.options.maxSequences - active.occupied(served.name)
+        if free > 0 { room[served.name] = free }
+      }
+      return room
+    }
+    guard !room.isEmpty else { return }
+    intent.withLock { $0.idleModels.formUnion(room.keys) }
+    let claimed = try await store.claim(ClaimRequest(executor: id, room: room))
+    for job in claimed { begin(job, loop) }
+    let counts = Dictionary(grouping: claimed, by: \.job.spec.model).mapValues(\.count)
+    let full = room.filter { counts[$0.key, default: 0] >= $0.value }.map(\.key)
+    intent.withLock { $0.idleModels.subtract(full) }
+  }
+
+  private func begin(_ claimed: ClaimedJob, _ loop: StepLoop) {
+    let spec = claimed.job.spec
+    guard let served = models.first(where: { $0.name == spec.model }) else { return }
+    let fingerprint = served.model.fingerprint
+    do throws(JobFailure) {
+      if let earlier = claimed.job.modelFingerprint, earlier != fingerprint,
+        !claimed.committedTokens.isEmpty
+      {
+        throw JobFailure(
+          code: .modelChanged,
+          message: "the model \(spec.model) was replaced by another file while the job was half "
+            + "done; submit the job again, or serve the old file under that name")
+      }
+      let prompt = try served.model.tokens(of: spec.prompt)
+      let sequence = active.withLock {
+        $0.begin(claimed, promptTokens: prompt.count, fingerprint: fingerprint, at: .now)
+      }
+      loop.add(
+        GenerationRequest(
+          sequence: sequence, promptTokens: prompt, resumedTokens: claimed.committedTokens,
+          options: SamplingOptions(spec.sampling)),
+        to: served.name)
+    } catch {
+      active.withLock {
+        $0.refuse(claimed, fingerprint: fingerprint, failure: error, at: .now)
+      }
+      writeBell.ring()
+    }
+  }
+
+  // MARK: Signals and time
+
+  private func listen() async {
+    for await signal in store.signals() {
+      switch signal {
+      case .ready, .interrupted:
+        lookAgain()
+      case .revoked(let job):
+        guard active.withLock({ $0.holds(job) }) else { continue }
+        intent.withLock { $0.isSuspicious = true }
+        controlBell.ring()
+      case .progressed:
+        break
+      }
+    }
+  }
+
+  private func tick() async {
+    lookAgain()
+    while (try? await Task.sleep(for: configuration.pollInterval)) != nil { lookAgain() }
+  }
+
+  private func lookAgain() {
+    intent.withLock { $0.idleModels = [] }
+    controlBell.ring()
+  }
+
+  /// Hands back what is left and leaves.
+  private func handBack() async {
+    let left = active.withLock { $0.leases.count }
+    do {
+      try await store.deregister(id)
+      logger.info("Executor has left", metadata: ["jobs handed back": "\(left)"])
+    } catch {
+      logger.warning(
+        "Jobs could not be handed back; they return to the queue when the lease runs out",
+        metadata: ["jobs": "\(left)", "error": "\(error)"])
+    }
+  }
+}

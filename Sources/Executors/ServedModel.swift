@@ -1,0 +1,79 @@
+public import Inference
+public import JobQueue
+
+/// A loaded model under the name that jobs ask for.
+public struct ServedModel: Sendable {
+  public var name: String
+  public var model: LanguageModel
+  public var options: EngineOptions
+
+  public init(name: String, model: LanguageModel, options: EngineOptions) {
+    self.name = name
+    self.model = model
+    self.options = options
+  }
+
+  /// The most tokens of prompt and output together that its engine will hold.
+  public var contextLength: Int {
+    options.contextLength ?? min(model.configuration.contextLength, 4_096)
+  }
+}
+
+/// The models of this process, as the services see them.
+public struct ServedModels: ModelCatalog {
+  public let served: [ServedModel]
+
+  public init(_ served: [ServedModel]) {
+    self.served = served.sorted { $0.name < $1.name }
+  }
+
+  public var models: [ModelDescription] {
+    served.map { served in
+      let configuration = served.model.configuration
+      return ModelDescription(
+        name: served.name, fingerprint: served.model.fingerprint,
+        architecture: configuration.architecture.name,
+        parameterCount: Int64(served.model.parameterCount),
+        vocabularySize: Int32(clamping: configuration.vocabularySize),
+        contextLength: Int32(clamping: served.contextLength),
+        hasChatTemplate: served.model.chatTemplate != nil)
+    }
+  }
+
+  public func promptTokenCount(_ prompt: Prompt, model name: String) throws(JobFailure) -> Int {
+    guard let served = served.first(where: { $0.name == name }) else {
+      throw JobFailure(code: .invalidArgument, message: "model \(name) is not served here")
+    }
+    return try served.model.tokens(of: prompt).count
+  }
+}
+
+extension LanguageModel {
+  /// The tokens that a prompt becomes for this model.
+  func tokens(of prompt: Prompt) throws(JobFailure) -> [Int32] {
+    switch prompt {
+    case .text(let text): return encodePrompt(text)
+    case .tokens(let tokens): return tokens
+    case .messages(let messages):
+      do {
+        return try encodeChat(messages.map { (role: $0.role, content: $0.content) })
+      } catch {
+        throw JobFailure(code: .invalidArgument, message: error.message)
+      }
+    }
+  }
+}
+
+extension SamplingOptions {
+  /// The engine's form of a job's parameters.
+  init(_ parameters: SamplingParameters) {
+    self.init(
+      maxTokens: Int(parameters.maxTokens), temperature: parameters.temperature,
+      topK: Int(parameters.topK), topP: parameters.topP, minP: parameters.minP,
+      repetitionPenalty: parameters.repetitionPenalty,
+      presencePenalty: parameters.presencePenalty,
+      frequencyPenalty: parameters.frequencyPenalty, seed: parameters.seed,
+      stop: parameters.stop, logprobs: parameters.logprobs.map(Int.init),
+      logitBias: parameters.logitBias)
+  }
+}

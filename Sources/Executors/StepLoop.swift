@@ -1,0 +1,184 @@
+import Foundation
+import Inference
+import Synchronization
+
+/// The one thread that drives the engines, step by step.
+///
+/// The engines are used on this thread only. It sleeps while there is nothing to do, applies what
+/// was asked for between steps (so that a removal takes effect within one step), and hands each
+/// step's output to `deliver` without ever waiting for the database.
+final class StepLoop: Sendable {
+  /// What the loop tells of.
+  enum Event {
+    /// The output of one step of one model's engine.
+    case stepped([SequenceOutput], at: ContinuousClock.Instant)
+    /// The engine refused the sequence.
+    case refused(sequence: UInt64, InferenceError)
+    /// The engine failed as a whole and has dropped these sequences.
+    case failed([UInt64], InferenceError)
+  }
+
+  private struct Inbox {
+    var additions: [(model: String, request: GenerationRequest)] = []
+    var removals: [UInt64] = []
+    var isPaused = false
+    var isStopped = false
+    var hasEnded = false
+  }
+
+  private let inbox = Mutex(Inbox())
+  /// Signalled once for every change of the inbox.
+  private let wakeUp = DispatchSemaphore(value: 0)
+  private let deliver: @Sendable (Event) -> Void
+  private let models: [ServedModel]
+  private let ended: AsyncStream<Void>
+  private let endedContinuation: AsyncStream<Void>.Continuation
+
+  /// - Parameter deliver: called on the loop's thread; must not block.
+  init(models: [ServedModel], deliver: @escaping @Sendable (Event) -> Void) {
+    self.models = models
+    self.deliver = deliver
+    (ended, endedContinuation) = AsyncStream.makeStream()
+  }
+
+  /// Makes the engines and starts the thread.
+  func start() throws(InferenceError) {
+    var engines: [EngineSlot] = []
+    for served in models {
+      let engine = try Engine(model: served.model, options: served.options)
+      engines.append(EngineSlot(name: served.name, engine: engine))
+    }
+    let handover = Handover(engines)
+    let thread = Thread { [self] in
+      run(handover.take())
+      endedContinuation.finish()
+    }
+    thread.name = "millrace-engine"
+    thread.stackSize = 4 << 20
+    thread.start()
+  }
+
+  func add(_ request: GenerationRequest, to model: String) {
+    change { $0.additions.append((model, request)) }
+  }
+
+  func remove(_ sequences: [UInt64]) {
+    change { $0.removals += sequences }
+  }
+
+  /// Stops stepping, or goes on, after the current step.
+  func setPaused(_ isPaused: Bool) {
+    let isChange = inbox.withLock { inbox in
+      defer { inbox.isPaused = isPaused }
+      return inbox.isPaused != isPaused
+    }
+    if isChange { wakeUp.signal() }
+  }
+
+  /// Ends the thread after the current step and waits for it.
+  func stop() async {
+    change { $0.isStopped = true }
+    for await _ in ended {}
+  }
+
+  private func change(_ body: (inout Inbox) -> Void) {
+    inbox.withLock { body(&$0) }
+    wakeUp.signal()
+  }
+
+  // MARK: On the thread
+
+  private func run(_ slots: [EngineSlot]) {
+    var waits = false
+    while true {
+      if waits { wakeUp.wait() }
+      let news = inbox.withLock { inbox in
+        defer { (inbox.additions, inbox.removals) = ([], []) }
+        return inbox
+      }
+      if news.isStopped { return }
+      for slot in slots { slot.apply(news.additions, news.removals) }
+      guard !news.isPaused else {
+        waits = true
+        continue
+      }
+      var hasWork = false
+      for slot in slots {
+        slot.step(deliver)
+        hasWork = hasWork || slot.hasWork
+      }
+      waits = !hasWork
+    }
+  }
+}
+
+/// One model's engine, and the sequences that wait for room in it.
+private final class EngineSlot {
+  let name: String
+  private let engine: Engine
+  private var waiting: [GenerationRequest] = []
+  private var running: Set<UInt64> = []
+
+  init(name: String, engine: Engine) {
+    self.name = name
+    self.engine = engine
+  }
+
+  var hasWork: Bool { engine.hasWork || !waiting.isEmpty }
+
+  func apply(_ additions: [(model: String, request: GenerationRequest)], _ removals: [UInt64]) {
+    for (model, request) in additions where model == name { waiting.append(request) }
+    for sequence in removals {
+      waiting.removeAll { $0.sequence == sequence }
+      if running.remove(sequence) != nil { engine.remove(sequence) }
+    }
+  }
+
+  func step(_ deliver: (StepLoop.Event) -> Void) {
+    admit(deliver)
+    guard engine.hasWork else { return }
+    do {
+      let outputs = try engine.step()
+      guard !outputs.isEmpty else { return }
+      for output in outputs where output.finish != nil || output.failure != nil {
+        running.remove(output.sequence)
+      }
+      deliver(.stepped(outputs, at: .now))
+    } catch {
+      let lost = Array(running)
+      for sequence in lost { engine.remove(sequence) }
+      running = []
+      deliver(.failed(lost, error))
+    }
+  }
+
+  /// Admits waiting sequences in order, as long as there is room. One that would not fit into an
+  /// empty engine is passed on all the same: the engine refuses it with the reason.
+  private func admit(_ deliver: (StepLoop.Event) -> Void) {
+    while let next = waiting.first, engine.canAdmit(next) || running.isEmpty {
+      waiting.removeFirst()
+      do {
+        try engine.add(next)
+        running.insert(next.sequence)
+      } catch {
+        deliver(.refused(sequence: next.sequence, error))
+      }
+    }
+  }
+}
+
+/// Carries the engines from where they are made to the thread that uses them.
+private final class Handover: @unchecked Sendable {
+  private let engines: Mutex<[EngineSlot]>
+
+  init(_ engines: sending [EngineSlot]) {
+    self.engines = Mutex(engines)
+  }
+
+  func take() -> [EngineSlot] {
+    engines.withLock { engines in
+      defer { engines = [] }
+      return engines
+    }
+  }
+}

@@ -1,0 +1,103 @@
+import ModelFormats
+import Tensors
+
+/// Computes the hidden states and logits of batches of tokens, on memory reserved once.
+///
+/// What is computed for a token depends on its sequence only: rows of a batch never mix, and every
+/// kernel's order of arithmetic is fixed, so neither batch, nor chunks, nor threads change a bit.
+final class DecoderPass {
+  let weights: DecoderWeights
+  let configuration: ModelConfiguration
+  let compute: Compute
+  let pool: ThreadPool
+  let cache: KeyValueCache
+  let rotary: RotaryTable
+
+  let hidden: AlignedBuffer<Float>
+  let delta: AlignedBuffer<Float>
+  let queries: AlignedBuffer<Float>
+  let keys: AlignedBuffer<Float>
+  let values: AlignedBuffer<Float>
+  let up: AlignedBuffer<Float>
+  let normed: ActivationBuffer
+  let attended: ActivationBuffer
+  let gate: ActivationBuffer
+  let scratch: AlignedBuffer<Float>
+  let scratchStride: Int
+
+  private let finals: ActivationBuffer
+  /// Logits of the rows asked for last, [rows][vocabulary].
+  let logits: AlignedBuffer<Float>
+  /// The most rows of logits at a time.
+  let maxLogitRows: Int
+
+  var queryWidth: Int { configuration.attentionHeads * configuration.headDimension }
+  var keyWidth: Int { configuration.keyValueHeads * configuration.headDimension }
+
+  /// Reserves memory for steps of up to `maxTokens` tokens and `maxLogitRows` rows of logits.
+  init(
+    weights: DecoderWeights, configuration: ModelConfiguration, compute: Compute, pool: ThreadPool,
+    cache: KeyValueCache, contextLength: Int, maxTokens: Int, maxLogitRows: Int
+  ) throws(TensorError) {
+    self.weights = weights
+    self.configuration = configuration
+    self.compute = compute
+    self.pool = pool
+    self.cache = cache
+    self.maxLogitRows = maxLogitRows
+    rotary = try RotaryTable(
+      frequencies: RotaryTable.frequencies(
+        dimension: configuration.ropeDimension, base: Double(configuration.ropeBase),
+        scale: weights.ropeScale, factors: weights.ropeFactors),
+      positions: contextLength)
+    let width = configuration.width
+    let queryWidth = configuration.attentionHeads * configuration.headDimension
+    let keyWidth = configuration.keyValueHeads * configuration.headDimension
+    hidden = try AlignedBuffer(count: maxTokens * width)
+    delta = try AlignedBuffer(count: maxTokens * width)
+    queries = try AlignedBuffer(count: maxTokens * queryWidth)
+    keys = try AlignedBuffer(count: maxTokens * keyWidth)
+    values = try AlignedBuffer(count: maxTokens * keyWidth)
+    up = try AlignedBuffer(count: maxTokens * configuration.feedForwardLength)
+    normed = try ActivationBuffer(tokens: maxTokens, columns: width)
+    attended = try ActivationBuffer(tokens: maxTokens, columns: queryWidth)
+    gate = try ActivationBuffer(tokens: maxTokens, columns: configuration.feedForwardLength)
+    finals = try ActivationBuffer(tokens: maxLogitRows, columns: width)
+    logits = try AlignedBuffer(count: maxLogitRows * configuration.vocabularySize)
+    scratchStride = Compute.attentionScratch(
+      group: configuration.queriesPerKeyValueHead, headDimension: configuration.headDimension)
+    scratch = try AlignedBuffer(count: scratchStride * pool.threads)
+  }
+
+  /// Runs all layers over a batch and writes its keys and values; tokens and positions are in range.
+  func run(_ batch: TokenBatch) {
+    pool.run(count: batch.count, grain: 16) { _, range in
+      weights.embedding.read(
+        batch.tokens[range], out: hidden.base + range.lowerBound * configuration.width)
+    }
+    for (index, layer) in weights.layers.enumerated() {
+      attention(layer, cache[index], batch)
+      feedForward(layer, tokens: batch.count)
+    }
+  }
+
+  /// Computes the logits of rows of the last batch, at most `maxLogitRows`, into `logits`.
+  func computeLogits(rows: some Collection<Int>) {
+    let width = configuration.width
+    for (index, row) in rows.enumerated() {
+      compute.rmsNorm(
+        hidden.base + row * width, weight: weights.outputNorm, count: width,
+        epsilon: configuration.rmsEpsilon, out: finals.values.base + index * width)
+      if weights.output.type.quantizesActivations {
+        finals.quantize(token: index, columns: width, path: compute.path)
+      }
+    }
+    project(
+      [Projection(weights: weights.output, out: logits.base)], finals, tokens: rows.count)
+  }
+
+  /// The logits of the row at a place in what `computeLogits` was given last.
+  func logits(at index: Int) -> UnsafeMutablePointer<Float> {
+    logits.base + index * configuration.vocabularySize
+  }
+}

@@ -1,0 +1,99 @@
+import ModelFormats
+import Tensors
+
+/// The weights of a decoder of the Llama family, ready for the kernels.
+final class DecoderWeights: Sendable {
+  /// One layer: RMSNorm, attention with grouped queries, RMSNorm, SwiGLU.
+  struct Layer: Sendable {
+    let attentionNorm: [Float]
+    let query: PackedMatrix
+    let key: PackedMatrix
+    let value: PackedMatrix
+    let attentionOutput: PackedMatrix
+    let feedForwardNorm: [Float]
+    let gate: PackedMatrix
+    let up: PackedMatrix
+    let down: PackedMatrix
+
+    var matrices: [PackedMatrix] { [query, key, value, attentionOutput, gate, up, down] }
+  }
+
+  let embedding: EmbeddingTable
+  let layers: [Layer]
+  let outputNorm: [Float]
+  let output: PackedMatrix
+  /// What each rotation frequency is divided by; empty for nothing.
+  let ropeFactors: [Float]
+  /// What every rotation frequency is multiplied by.
+  let ropeScale: Double
+
+  /// Bytes of the packed matrices.
+  var byteCount: Int {
+    layers.flatMap(\.matrices).reduce(output.byteCount) { $0 + $1.byteCount }
+  }
+
+  /// Reads and repacks all tensors; throws naming the first that is wrong.
+  init(
+    file: GGUFFile, configuration: ModelConfiguration, pool: ThreadPool
+  ) throws(InferenceError) {
+    let tensors = ModelTensors(file: file, pool: pool)
+    let width = configuration.width
+    let vocabulary = configuration.vocabularySize
+    ropeScale = try Self.ropeScale(configuration)
+    embedding = try EmbeddingTable(
+      "token_embd.weight", tensors: tensors, vocabulary: vocabulary, width: width)
+    var layers: [Layer] = []
+    for index in 0..<configuration.layers {
+      layers.append(try Self.layer(index, tensors, configuration))
+    }
+    self.layers = layers
+    outputNorm = try tensors.vector("output_norm.weight", count: width)
+    output = try tensors.matrix(
+      configuration.hasTiedOutput ? "token_embd.weight" : "output.weight", rows: vocabulary,
+      columns: width)
+    ropeFactors =
+      try tensors.vectorIfPresent(
+        "rope_freqs.weight", count: configuration.ropeDimension / 2) ?? []
+    guard ropeFactors.allSatisfy({ $0.isFinite && $0 > 0 }) else {
+      throw InferenceError(
+        code: .tensorInvalid,
+        message: "The tensor rope_freqs.weight holds factors that are not positive numbers; "
+          + "convert the model again.",
+        context: ["tensor": "rope_freqs.weight"])
+    }
+  }
+
+  private static func layer(
+    _ index: Int, _ tensors: ModelTensors, _ configuration: ModelConfiguration
+  ) throws(InferenceError) -> Layer {
+    let width = configuration.width
+    let queries = configuration.attentionHeads * configuration.headDimension
+    let keys = configuration.keyValueHeads * configuration.headDimension
+    let hidden = configuration.feedForwardLength
+    let prefix = "blk.\(index)."
+    return Layer(
+      attentionNorm: try tensors.vector(prefix + "attn_norm.weight", count: width),
+      query: try tensors.matrix(prefix + "attn_q.weight", rows: queries, columns: width),
+      key: try tensors.matrix(prefix + "attn_k.weight", rows: keys, columns: width),
+      value: try tensors.matrix(prefix + "attn_v.weight", rows: keys, columns: width),
+      attentionOutput: try tensors.matrix(
+        prefix + "attn_output.weight", rows: width, columns: queries),
+      feedForwardNorm: try tensors.vector(prefix + "ffn_norm.weight", count: width),
+      gate: try tensors.matrix(prefix + "ffn_gate.weight", rows: hidden, columns: width),
+      up: try tensors.matrix(prefix + "ffn_up.weight", rows: hidden, columns: width),
+      down: try tensors.matrix(prefix + "ffn_down.weight", rows: width, columns: hidden))
+  }
+
+  private static func ropeScale(
+    _ configuration: ModelConfiguration
+  ) throws(InferenceError) -> Double {
+    guard let scaling = configuration.ropeScaling else { return 1 }
+    guard scaling.method == .linear else {
+      throw InferenceError(
+        code: .modelUnsupported,
+        message: "The model scales positions by \(scaling.method.rawValue), which is not supported; "
+          + "supported are none, linear and the factors of rope_freqs.weight.")
+    }
+    return 1 / Double(scaling.factor)
+  }
+}

@@ -1,0 +1,77 @@
+import ModelFormats
+import Tensors
+
+/// The tensors of a model file, each checked against the shape that the configuration asks for.
+struct ModelTensors {
+  /// The file.
+  let file: GGUFFile
+  /// Threads that repack.
+  let pool: ThreadPool
+
+  /// A weight matrix, repacked.
+  ///
+  /// Throws `tensorInvalid` where it is missing or has another shape, `modelUnsupported` for a type
+  /// that there are no kernels for.
+  func matrix(_ name: String, rows: Int, columns: Int) throws(InferenceError) -> PackedMatrix {
+    let info = try tensor(name, shape: [columns, rows])
+    let type = try Self.type(of: info)
+    do {
+      return try PackedMatrix(
+        type: type, shape: MatrixShape(rows: rows, columns: columns), bytes: file.bytes(of: info),
+        pool: pool)
+    } catch {
+      throw InferenceError(error)
+    }
+  }
+
+  /// A vector, as floats.
+  func vector(_ name: String, count: Int) throws(InferenceError) -> [Float] {
+    let info = try tensor(name, shape: [count])
+    let type = try Self.type(of: info)
+    guard let base = file.bytes(of: info).baseAddress else { return [] }
+    return [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
+      guard let out = buffer.baseAddress else { return }
+      Compute.dequantize(type, row: base, columns: count, out: out)
+      initialized = count
+    }
+  }
+
+  /// A vector that may be absent.
+  func vectorIfPresent(_ name: String, count: Int) throws(InferenceError) -> [Float]? {
+    file.tensorIfPresent(named: name) == nil ? nil : try vector(name, count: count)
+  }
+
+  /// A tensor's description; throws `tensorInvalid` where it is missing or has another shape.
+  func tensor(_ name: String, shape: [Int]) throws(InferenceError) -> GGUFTensorInfo {
+    guard let info = file.tensorIfPresent(named: name) else {
+      throw InferenceError(
+        code: .tensorInvalid,
+        message: "The model has no tensor \(name); convert the model again, with its weights.",
+        context: ["tensor": name])
+    }
+    guard info.shape == shape else {
+      throw InferenceError(
+        code: .tensorInvalid,
+        message: "The tensor \(name) has the shape \(info.shape) where the model's configuration "
+          + "asks for \(shape); convert the model again.",
+        context: ["tensor": name])
+    }
+    return info
+  }
+
+  /// The type of a tensor in the kernels' terms; throws `modelUnsupported`.
+  static func type(of info: GGUFTensorInfo) throws(InferenceError) -> DType {
+    switch info.type {
+    case .f32: return .f32
+    case .f16: return .f16
+    case .bf16: return .bf16
+    case .q8_0: return .q8
+    default:
+      throw InferenceError(
+        code: .modelUnsupported,
+        message: "The tensor \(info.name) is stored as \(info.type.name); supported are F32, F16, "
+          + "BF16 and Q8_0: convert the model to one of them.",
+        context: ["tensor": info.name, "type": info.type.name])
+    }
+  }
+}

@@ -1,0 +1,49 @@
+import ModelFormats
+import Tensors
+
+extension Engine {
+  /// The logits after every token of a text: float32, [tokens][vocabulary].
+  ///
+  /// `chunk` tokens are computed at a time (`nil` for as many as a step may hold); it changes nothing
+  /// in the result. Throws `requestInvalid` or `promptTooLong` for tokens that cannot be run, and
+  /// `noRoom` where sequences in flight leave too little of the cache.
+  public func logits(tokens: [Int32], chunk: Int? = nil) throws(InferenceError) -> [Float] {
+    let vocabulary = model.configuration.vocabularySize
+    guard !tokens.isEmpty, tokens.allSatisfy((0..<Int32(vocabulary)).contains) else {
+      throw InferenceError(
+        code: .requestInvalid,
+        message: "tokens must be one or more ids below \(vocabulary).",
+        context: ["field": "tokens"])
+    }
+    guard tokens.count <= contextLength else {
+      throw InferenceError(
+        code: .promptTooLong,
+        message: "\(tokens.count) tokens do not fit into a context of \(contextLength).",
+        context: ["field": "tokens"])
+    }
+    guard let blocks = cache.pool.take(cache.blocks(for: tokens.count)) else {
+      throw InferenceError(
+        code: .noRoom,
+        message: "The cache has no room for \(tokens.count) tokens now; try again later.")
+    }
+    defer { cache.pool.giveBack(blocks) }
+    let table = try BlockTable(blocks)
+    let size = min(max(chunk ?? options.maxTokensPerStep, 1), options.maxTokensPerStep)
+    var result: [Float] = []
+    result.reserveCapacity(tokens.count * vocabulary)
+    for start in stride(from: 0, to: tokens.count, by: size) {
+      let end = min(start + size, tokens.count)
+      batch.removeAll()
+      batch.append(tokens[start..<end], start: start, table: table.base)
+      pass.run(batch)
+      for first in stride(from: 0, to: end - start, by: pass.maxLogitRows) {
+        let rows = first..<min(first + pass.maxLogitRows, end - start)
+        pass.computeLogits(rows: rows)
+        result.append(
+          contentsOf: UnsafeBufferPointer(
+            start: pass.logits(at: 0), count: rows.count * vocabulary))
+      }
+    }
+    return result
+  }
+}

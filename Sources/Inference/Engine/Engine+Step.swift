@@ -1,0 +1,101 @@
+import Tensors
+
+extension Engine {
+  /// Computes one step: a token for every sequence that is past its prompt, and as much of the
+  /// prompts of the others as the budget allows.
+  ///
+  /// Returns what came out, for the sequences for which something did. A sequence that ends or fails
+  /// has left the engine. Throws nothing at present; a failure that concerns all would be thrown.
+  public func step() throws(InferenceError) -> [SequenceOutput] {
+    var outputs = reportComplete()
+    let works = scheduler.schedule()
+    guard !works.isEmpty else { return outputs }
+    let clock = ContinuousClock()
+    let start = clock.now
+    var rows: [Int] = []
+    batch.removeAll()
+    for work in works {
+      guard let sequence = sequences[work.sequence] else { continue }
+      batch.append(
+        sequence.tokens[work.start..<work.start + work.count], start: work.start,
+        table: sequence.table.base)
+      if work.isLast { rows.append(batch.count - 1) }
+    }
+    pass.run(batch)
+    pass.computeLogits(rows: rows)
+    let last = works.filter(\.isLast)
+    let choices = sample(last)
+    for work in works where !work.isLast { scheduler.postprocess(work, addsToken: false) }
+    for (work, choice) in zip(last, choices) {
+      scheduler.postprocess(work, addsToken: true)
+      if let output = postprocess(work, choice) { outputs.append(output) }
+    }
+    count(works, outputs, seconds: (clock.now - start) / .seconds(1))
+    return outputs
+  }
+
+  private func reportComplete() -> [SequenceOutput] {
+    let outputs = complete.compactMap { id -> SequenceOutput? in
+      guard let sequence = sequences[id], let end = sequence.finishIfComplete() else { return nil }
+      return SequenceOutput(
+        sequence: id, firstIndex: sequence.outputCount, finish: end.finish, trailingText: end.text)
+    }
+    for id in complete { remove(id) }
+    return outputs
+  }
+
+  /// Chooses a token for each row of logits, on all threads; nil where the logits are not finite.
+  private func sample(_ works: [Scheduler.Work]) -> [TokenSampler.Choice?] {
+    let running = works.map { sequences[$0.sequence] }
+    return [TokenSampler.Choice?](unsafeUninitializedCapacity: works.count) { buffer, count in
+      buffer.initialize(repeating: nil)
+      pass.pool.run(count: works.count) { thread, range in
+        for index in range {
+          guard let sequence = running[index] else { continue }
+          let options = sequence.request.options
+          let position = works[index].start + works[index].count
+          buffer[index] = sampler.choose(
+            logits: pass.logits(at: index), options: options, history: sequence.history,
+            random: Philox.uniform(seed: options.seed, position: position),
+            scratch: samplerScratch.base + thread * sampler.vocabulary)
+        }
+      }
+      count = works.count
+    }
+  }
+
+  private func postprocess(
+    _ work: Scheduler.Work, _ choice: TokenSampler.Choice?
+  ) -> SequenceOutput? {
+    guard let sequence = sequences[work.sequence] else { return nil }
+    let index = sequence.outputCount
+    guard let choice else {
+      remove(work.sequence)
+      return SequenceOutput(
+        sequence: work.sequence, firstIndex: index,
+        failure: InferenceError(
+          code: .notFinite,
+          message: "The model computed logits that are not finite; its weights are likely damaged.",
+          context: ["position": String(work.start + work.count)]))
+    }
+    let (token, finish) = sequence.append(choice)
+    if finish != nil { remove(work.sequence) }
+    return SequenceOutput(
+      sequence: work.sequence, firstIndex: index, tokens: [token], finish: finish)
+  }
+
+  private func count(
+    _ works: [Scheduler.Work], _ outputs: [SequenceOutput], seconds: Double
+  ) {
+    let prefill = works.filter(\.isPrefill).reduce(0) { $0 + $1.count }
+    counters.steps += 1
+    counters.prefillTokens += prefill
+    counters.decodeTokens += works.reduce(0) { $0 + $1.count } - prefill
+    counters.outputTokens += outputs.reduce(0) { $0 + $1.tokens.count }
+    if prefill > 0 {
+      counters.prefillSeconds += seconds
+    } else {
+      counters.decodeSeconds += seconds
+    }
+  }
+}

@@ -1,0 +1,154 @@
+import ModelFormats
+public import Tensors
+
+/// Generates tokens for many sequences at once, one step at a time.
+///
+/// ```swift
+/// let engine = try Engine(model: model, options: EngineOptions())
+/// try engine.add(GenerationRequest(sequence: 1, promptTokens: model.encodePrompt("Once")))
+/// while engine.hasWork {
+///   for output in try engine.step() { print(output.tokens.map(\.text).joined()) }
+/// }
+/// ```
+///
+/// An output is a function of the model file, the prompt tokens, the sampling options and the seed,
+/// byte for byte, whatever else is in flight and whatever the options of the engine are.
+/// To be used from one thread at a time: it is not `Sendable`, and a step blocks while it computes.
+public final class Engine {
+  /// The model.
+  public let model: LanguageModel
+  /// The most tokens, prompt and output together, of one sequence.
+  public let contextLength: Int
+  /// The kernels that compute; never `.auto`.
+  public let kernelPath: KernelPath
+
+  let options: EngineOptions
+  let pass: DecoderPass
+  let cache: KeyValueCache
+  let sampler: TokenSampler
+  let samplerScratch: AlignedBuffer<Float>
+  var scheduler: Scheduler
+  var sequences: [UInt64: RunningSequence] = [:]
+  /// Resumed sequences that were complete when they came, to be reported by the next step.
+  var complete: [UInt64] = []
+  var batch = TokenBatch()
+  var counters = EngineStatistics()
+
+  /// Reserves the memory that steps need; throws `optionsInvalid` or `outOfMemory`.
+  public init(
+    model: LanguageModel, options: EngineOptions = EngineOptions()
+  ) throws(InferenceError) {
+    let resolved = try options.resolved(for: model)
+    self.model = model
+    self.options = options
+    contextLength = resolved.contextLength
+    cache = try KeyValueCache(
+      configuration: model.configuration, blockTokens: options.kvBlockTokens,
+      blocks: resolved.cacheBlocks)
+    do {
+      let compute = try Compute(path: resolved.kernelPath)
+      let pool = try ThreadPool(threads: resolved.threads)
+      pass = try DecoderPass(
+        weights: model.weights, configuration: model.configuration, compute: compute, pool: pool,
+        cache: cache, contextLength: contextLength, maxTokens: options.maxTokensPerStep,
+        maxLogitRows: options.maxSequences)
+      sampler = TokenSampler(compute: compute, vocabulary: model.configuration.vocabularySize)
+      samplerScratch = try AlignedBuffer(
+        count: resolved.threads * model.configuration.vocabularySize)
+      kernelPath = compute.path
+    } catch {
+      throw InferenceError(error)
+    }
+    scheduler = Scheduler(
+      limits: Scheduler.Limits(tokens: options.maxTokensPerStep, chunk: options.prefillChunk))
+    counters.kvBlocks = cache.pool.count
+  }
+
+  /// Sequences in flight.
+  public var activeSequences: Int { sequences.count }
+
+  /// Whether a step would do anything.
+  public var hasWork: Bool { !sequences.isEmpty }
+
+  /// What was done so far.
+  public var statistics: EngineStatistics {
+    var statistics = counters
+    statistics.kvBlocksInUse = cache.pool.count - cache.pool.available
+    return statistics
+  }
+
+  /// Whether a request that is valid would be taken in now.
+  public func canAdmit(_ request: GenerationRequest) -> Bool {
+    sequences.count < options.maxSequences && sequences[request.sequence] == nil
+      && blocksNeeded(request) <= cache.pool.available
+  }
+
+  /// Takes in a sequence and reserves all the cache that it can come to need.
+  ///
+  /// Throws `requestInvalid` for a field out of range, `promptTooLong` where the context has no place
+  /// for a token of output, `noRoom` where the engine is full now.
+  public func add(_ request: GenerationRequest) throws(InferenceError) {
+    try validate(request)
+    guard canAdmit(request), let blocks = cache.pool.take(blocksNeeded(request)) else {
+      throw InferenceError(
+        code: .noRoom,
+        message: "The engine is full (\(sequences.count) of \(options.maxSequences) sequences, "
+          + "\(cache.pool.available) cache blocks free); try again when a sequence has ended.")
+    }
+    let table: BlockTable
+    do {
+      table = try BlockTable(blocks)
+    } catch {
+      cache.pool.giveBack(blocks)
+      throw error
+    }
+    let sequence = RunningSequence(
+      request: request, tokenizer: model.tokenizer, contextLength: contextLength, table: table)
+    sequences[request.sequence] = sequence
+    counters.peakSequences = max(counters.peakSequences, sequences.count)
+    if sequence.isComplete {
+      complete.append(request.sequence)
+    } else {
+      scheduler.add(request.sequence, tokens: sequence.tokens.count)
+    }
+  }
+
+  /// Forgets a sequence and frees its place; nothing happens if it is not in flight.
+  public func remove(_ sequence: UInt64) {
+    guard let running = sequences.removeValue(forKey: sequence) else { return }
+    cache.pool.giveBack(running.table.blocks)
+    scheduler.remove(sequence)
+    complete.removeAll { $0 == sequence }
+  }
+
+  private func blocksNeeded(_ request: GenerationRequest) -> Int {
+    cache.blocks(for: RunningSequence.tokenLimit(request, contextLength: contextLength))
+  }
+
+  private func validate(_ request: GenerationRequest) throws(InferenceError) {
+    let vocabulary = 0..<Int32(model.configuration.vocabularySize)
+    try request.options.validate(vocabularySize: vocabulary.count)
+    try check(sequences[request.sequence] == nil, "sequence", "one that is not in flight")
+    try check(!request.promptTokens.isEmpty, "promptTokens", "at least one token")
+    try check(request.promptTokens.allSatisfy(vocabulary.contains), "promptTokens", "valid ids")
+    try check(request.resumedTokens.allSatisfy(vocabulary.contains), "resumedTokens", "valid ids")
+    try check(
+      request.resumedTokens.count <= request.options.maxTokens, "resumedTokens",
+      "at most maxTokens tokens")
+    guard request.promptTokens.count < contextLength,
+      request.promptTokens.count + request.resumedTokens.count <= contextLength
+    else {
+      throw InferenceError(
+        code: .promptTooLong,
+        message: "The prompt has \(request.promptTokens.count) tokens where the context has "
+          + "\(contextLength), one at least for output; shorten the prompt.",
+        context: ["field": "promptTokens"])
+    }
+  }
+
+  private func check(_ holds: Bool, _ field: String, _ rule: String) throws(InferenceError) {
+    guard !holds else { return }
+    throw InferenceError(
+      code: .requestInvalid, message: "\(field) must be \(rule).", context: ["field": field])
+  }
+}

@@ -1,0 +1,61 @@
+import Foundation
+import ModelFormats
+import Tensors
+
+extension EngineOptions {
+  /// The context that a model gets unless one is asked for.
+  static let defaultContextLength = 4_096
+  /// Bytes that the KV cache takes unless a number is given.
+  static let defaultCacheBytes = 2 << 30
+  /// One thread a core.
+  static var defaultThreads: Int {
+    min(max(ProcessInfo.processInfo.activeProcessorCount, 1), 256)
+  }
+
+  /// The options with every default filled in for one model.
+  struct Resolved: Hashable {
+    var contextLength: Int
+    var threads: Int
+    var kernelPath: KernelPath
+    var cacheBlocks: Int
+  }
+
+  /// Checks the options against a model; throws `optionsInvalid` naming the field.
+  func resolved(for model: LanguageModel) throws(InferenceError) -> Resolved {
+    let trained = model.configuration.contextLength
+    let context = contextLength ?? min(trained, Self.defaultContextLength)
+    let threads = threads ?? Self.defaultThreads
+    try check((1...4_096).contains(maxSequences), "maxSequences", "1 to 4096")
+    try check(
+      (maxSequences...65_536).contains(maxTokensPerStep), "maxTokensPerStep",
+      "at least maxSequences (\(maxSequences)), at most 65536")
+    try check(prefillChunk >= 1, "prefillChunk", "at least 1")
+    try check(
+      (2...max(trained, 2)).contains(context), "contextLength",
+      "2 to the \(trained) tokens that the model was trained for")
+    try check((1...256).contains(threads), "threads", "1 to 256")
+    try check(
+      kvBlockTokens % KeyValueLayer.tileTokens == 0 && (16...4_096).contains(kvBlockTokens),
+      "kvBlockTokens", "a multiple of 16, 16 to 4096")
+    let blocksPerContext = (context + kvBlockTokens - 1) / kvBlockTokens
+    let blockBytes = KeyValueCache.blockBytes(
+      model.configuration, blockTokens: kvBlockTokens)
+    let wanted = blocksPerContext * maxSequences
+    let blocks =
+      kvCacheBytes.map { $0 / blockBytes }
+      ?? min(wanted, max(Self.defaultCacheBytes / blockBytes, blocksPerContext))
+    try check(
+      blocks >= blocksPerContext, "kvCacheBytes",
+      "at least \(blocksPerContext * blockBytes), one context of \(context) tokens")
+    return Resolved(
+      contextLength: context, threads: threads,
+      kernelPath: kernelPath == .auto ? model.kernelPath : kernelPath,
+      cacheBlocks: min(blocks, wanted))
+  }
+
+  private func check(_ holds: Bool, _ field: String, _ rule: String) throws(InferenceError) {
+    guard !holds else { return }
+    throw InferenceError(
+      code: .optionsInvalid, message: "\(field) must be \(rule).", context: ["field": field])
+  }
+}

@@ -1,0 +1,23 @@
+/// One sequence for the engine to continue.
+public struct GenerationRequest: Sendable, Hashable {
+  /// The caller's name for the sequence; unique among those in flight.
+  public var sequence: UInt64
+  /// The prompt, with the begin-of-text token where the model wants one.
+  public var promptTokens: [Int32]
+  /// Output committed earlier, when a sequence is taken up again. The detokenizer and the stop
+  /// matcher are brought to the state they had after these, and nothing is emitted for them.
+  public var resumedTokens: [Int32]
+  /// How to choose tokens and when to end.
+  public var options: SamplingOptions
+
+  /// Makes a request.
+  public init(
+    sequence: UInt64, promptTokens: [Int32], resumedTokens: [Int32] = [],
+    options: SamplingOptions = SamplingOptions()
+  ) {
+    self.sequence = sequence
+    self.promptTokens = promptTokens
+    self.resumedTokens = resumedTokens
+    self.options = options
+  }
+}

@@ -1,0 +1,39 @@
+/// What one step produced for one sequence.
+public struct SequenceOutput: Sendable, Hashable {
+  /// The caller's name for the sequence.
+  public var sequence: UInt64
+  /// The output index of `tokens[0]`, counted from the start of the output, resumed tokens included.
+  public var firstIndex: Int
+  /// The tokens, in order; may be empty when a resumed sequence turns out to be complete.
+  public var tokens: [GeneratedToken]
+  /// Why the sequence ended, if it did. It is then no longer in the engine.
+  public var finish: FinishReason?
+  /// Text released by an end that comes without a token; empty unless a resumed sequence was
+  /// complete already.
+  public var trailingText: String
+  /// Why the sequence failed, if it did. It is then no longer in the engine.
+  public var failure: InferenceError?
+
+  /// Makes an output.
+  public init(
+    sequence: UInt64, firstIndex: Int, tokens: [GeneratedToken] = [], finish: FinishReason? = nil,
+    trailingText: String = "", failure: InferenceError? = nil
+  ) {
+    self.sequence = sequence
+    self.firstIndex = firstIndex
+    self.tokens = tokens
+    self.finish = finish
+    self.trailingText = trailingText
+    self.failure = failure
+  }
+}
+
+/// Why an output ended.
+public enum FinishReason: String, Sendable, Hashable, CaseIterable {
+  /// The model chose an end-of-generation token, which is the last token of the output.
+  case stop
+  /// A stop string appeared; the text ends before it.
+  case stopString = "stop_string"
+  /// The maximum number of tokens was reached, or the context is full.
+  case length
+}

@@ -1,0 +1,31 @@
+import ModelFormats
+import Tensors
+import Tokenizers
+
+extension InferenceError {
+  /// Tells a tensor error in the engine's terms.
+  init(_ cause: TensorError) {
+    let code: Code =
+      switch cause.code {
+      case .outOfMemory, .noThreads: .outOfMemory
+      case .unsupportedPath: .optionsInvalid
+      case .invalidShape: .tensorInvalid
+      }
+    self.init(code: code, message: cause.message)
+  }
+
+  /// Tells a model format error in the engine's terms.
+  init(_ cause: ModelFormatError) {
+    let code: Code = cause.code == .unsupportedArchitecture ? .modelUnsupported : .modelUnreadable
+    var context = ["cause": cause.code.rawValue]
+    if let path = cause.path { context["path"] = path }
+    if let offset = cause.byteOffset { context["byte_offset"] = String(offset) }
+    self.init(code: code, message: cause.message, context: context)
+  }
+
+  /// Tells a tokenizer error in the engine's terms.
+  init(_ cause: TokenizerError) {
+    let code: Code = cause.code == .unsupportedModel ? .modelUnsupported : .modelUnreadable
+    self.init(code: code, message: cause.message, context: ["cause": cause.code.rawValue])
+  }
+}

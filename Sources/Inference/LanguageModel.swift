@@ -1,0 +1,125 @@
+public import ModelFormats
+public import Tensors
+public import Tokenizers
+
+/// A model in memory: configuration, weights, vocabulary. Immutable, shared by any number of engines.
+public final class LanguageModel: Sendable {
+  /// The shape of the model.
+  public let configuration: ModelConfiguration
+  /// Its vocabulary.
+  public let tokenizer: any Tokenizer
+  /// How it wants conversations written, where the file says so in a way that is known.
+  public let chatTemplate: ChatTemplate?
+  /// SHA-256 of the model file, in hexadecimal: part of what an output is a function of.
+  public let fingerprint: String
+  /// Bytes that the weights take in memory.
+  public let weightBytes: Int
+  /// The kernels that engines use unless told otherwise.
+  public let kernelPath: KernelPath
+
+  let weights: DecoderWeights
+
+  private init(
+    file: GGUFFile, configuration: ModelConfiguration, options: LoadOptions
+  ) throws(InferenceError) {
+    self.configuration = configuration
+    kernelPath = options.kernelPath
+    let vocabulary = try Self.vocabulary(of: file)
+    let tokenizer = try Self.tokenizer(of: vocabulary, configuration)
+    self.tokenizer = tokenizer
+    let end = vocabulary.endOfText.map { tokenizer.token($0) } ?? "</s>"
+    chatTemplate = vocabulary.chatTemplate.flatMap { ChatTemplate(source: $0, endOfText: end) }
+    let pool: ThreadPool
+    do {
+      pool = try ThreadPool(threads: options.threads ?? EngineOptions.defaultThreads)
+    } catch {
+      throw InferenceError(error)
+    }
+    weights = try DecoderWeights(file: file, configuration: configuration, pool: pool)
+    weightBytes = weights.byteCount
+    fingerprint = file.computeFingerprint()
+  }
+
+  /// Loads a GGUF file: maps it, checks every tensor against the configuration, repacks the weights.
+  ///
+  /// Throws `modelUnreadable`, `modelUnsupported`, `tensorInvalid` or `outOfMemory`; nothing that a
+  /// file holds ends the process. Takes about as long as reading the file twice.
+  public static func load(
+    path: String, options: LoadOptions = LoadOptions()
+  ) throws(InferenceError) -> LanguageModel {
+    guard options.kernelPath.isSupported else {
+      throw InferenceError(
+        code: .optionsInvalid,
+        message: "This machine cannot run the \(options.kernelPath.rawValue) kernels; use auto.")
+    }
+    let file: GGUFFile
+    let configuration: ModelConfiguration
+    do {
+      file = try GGUFFile(path: path)
+      configuration = try ModelConfiguration(file)
+    } catch {
+      throw InferenceError(error)
+    }
+    return try LanguageModel(file: file, configuration: configuration, options: options)
+  }
+
+  /// The tokens of a prompt, with begin-of-text in front where the vocabulary asks for it.
+  ///
+  /// Control tokens written out in the text stay text.
+  public func encodePrompt(_ text: String) -> [Int32] {
+    beginning + tokenizer.encode(text, parsingSpecialTokens: false)
+  }
+
+  /// The tokens of a conversation, ending where the assistant's answer begins.
+  ///
+  /// Throws `requestInvalid` where the model has no chat template that is known.
+  public func encodeChat(
+    _ messages: [(role: String, content: String)]
+  ) throws(InferenceError) -> [Int32] {
+    guard let chatTemplate else {
+      throw InferenceError(
+        code: .requestInvalid,
+        message: "The model has no chat template that is known here; send a prompt instead.",
+        context: ["field": "messages"])
+    }
+    let conversation = messages.map { ChatMessage(role: $0.role, content: $0.content) }
+    return beginning + tokenizer.encode(chatTemplate.segments(conversation))
+  }
+
+  private var beginning: [Int32] {
+    guard tokenizer.addsBeginOfText, let begin = tokenizer.beginOfText else { return [] }
+    return [begin]
+  }
+
+  private static func vocabulary(of file: GGUFFile) throws(InferenceError) -> GGUFVocabulary {
+    do {
+      return try GGUFVocabulary(file.metadata)
+    } catch {
+      throw InferenceError(error)
+    }
+  }
+
+  private static func tokenizer(
+    of vocabulary: GGUFVocabulary, _ configuration: ModelConfiguration
+  ) throws(InferenceError) -> any Tokenizer {
+    let tokenizer: any Tokenizer
+    do {
+      tokenizer = try makeTokenizer(
+        from: TokenizerDescription(
+          model: vocabulary.model, pieces: vocabulary.pieces, scores: vocabulary.scores,
+          types: vocabulary.types, beginOfText: vocabulary.beginOfText,
+          endOfText: vocabulary.endOfText, endOfTurn: vocabulary.endOfTurn,
+          unknown: vocabulary.unknown, addsBeginOfText: vocabulary.addsBeginOfText,
+          addsSpacePrefix: vocabulary.addsSpacePrefix))
+    } catch {
+      throw InferenceError(error)
+    }
+    guard tokenizer.vocabularySize == configuration.vocabularySize else {
+      throw InferenceError(
+        code: .modelUnreadable,
+        message: "The vocabulary has \(tokenizer.vocabularySize) tokens where the model has "
+          + "\(configuration.vocabularySize); convert the model again.")
+    }
+    return tokenizer
+  }
+}

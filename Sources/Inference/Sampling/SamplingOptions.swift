@@ -1,0 +1,57 @@
+/// How the next token is chosen from the logits, and when an output ends.
+///
+/// The order of work is fixed: `logitBias`; `repetitionPenalty` (over prompt and output);
+/// `presencePenalty` and `frequencyPenalty` (over the output); then, unless `temperature` is 0,
+/// `topK`, `topP`, `minP` (each on what the one before has left, before temperature), `temperature`,
+/// and one draw. The choice is a pure function of the logits, these options, the tokens so far and
+/// one random number, Philox4x32-10 keyed by `seed` and counted by the token's position.
+public struct SamplingOptions: Sendable, Hashable {
+  /// The most tokens of output, at least 1.
+  public var maxTokens: Int
+  /// 0 takes the likeliest token (the lowest id among equals); higher is more varied.
+  public var temperature: Float
+  /// Keep only this many of the likeliest tokens; 0 keeps all.
+  public var topK: Int
+  /// Keep the fewest likeliest tokens whose probabilities sum to at least this; 1 keeps all.
+  public var topP: Float
+  /// Keep tokens at least this fraction as probable as the likeliest; 0 keeps all.
+  public var minP: Float
+  /// Divides positive and multiplies negative logits of tokens seen before; 1 does nothing.
+  public var repetitionPenalty: Float
+  /// Subtracted from the logits of tokens that the output holds; 0 does nothing.
+  public var presencePenalty: Float
+  /// Subtracted from a token's logit once for each time the output holds it; 0 does nothing.
+  public var frequencyPenalty: Float
+  /// The key of the random numbers.
+  public var seed: UInt64
+  /// Strings that end the output where they appear; they are not part of it.
+  public var stop: [String]
+  /// `nil` for none, 0 for the chosen token's log-probability, N for the N likeliest as well.
+  public var logprobs: Int?
+  /// Added to the logits of these tokens, before anything else.
+  public var logitBias: [Int32: Float]
+  /// Go on past end-of-generation tokens (for measurements).
+  public var ignoreEnd: Bool
+
+  /// Makes options; the defaults are greedy, 128 tokens.
+  public init(
+    maxTokens: Int = 128, temperature: Float = 0, topK: Int = 0, topP: Float = 1, minP: Float = 0,
+    repetitionPenalty: Float = 1, presencePenalty: Float = 0, frequencyPenalty: Float = 0,
+    seed: UInt64 = 0, stop: [String] = [], logprobs: Int? = nil, logitBias: [Int32: Float] = [:],
+    ignoreEnd: Bool = false
+  ) {
+    self.maxTokens = maxTokens
+    self.temperature = temperature
+    self.topK = topK
+    self.topP = topP
+    self.minP = minP
+    self.repetitionPenalty = repetitionPenalty
+    self.presencePenalty = presencePenalty
+    self.frequencyPenalty = frequencyPenalty
+    self.seed = seed
+    self.stop = stop
+    self.logprobs = logprobs
+    self.logitBias = logitBias
+    self.ignoreEnd = ignoreEnd
+  }
+}

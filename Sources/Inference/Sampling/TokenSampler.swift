@@ -1,0 +1,147 @@
+package import Tensors
+
+/// Chooses the next token: a pure function of a row of logits, options, history and a random number.
+///
+/// The order of work is told at ``SamplingOptions``.
+package struct TokenSampler {
+  /// What was chosen, with the log-probabilities asked for.
+  package struct Choice: Hashable {
+    package var token: Int32
+    package var logprob: Float?
+    package var topLogprobs: [TokenLogprob] = []
+  }
+
+  /// The kernels to use.
+  let compute: Compute
+  /// Tokens in the vocabulary.
+  let vocabulary: Int
+
+  /// A sampler for one vocabulary.
+  package init(compute: Compute, vocabulary: Int) {
+    self.compute = compute
+    self.vocabulary = vocabulary
+  }
+
+  /// Chooses, or returns nil where a logit is not finite.
+  ///
+  /// `scratch` holds a row and is overwritten; `random` is uniform in 0 ..< 1.
+  package func choose(
+    logits: UnsafePointer<Float>, options: SamplingOptions, history: TokenHistory, random: Double,
+    scratch: UnsafeMutablePointer<Float>
+  ) -> Choice? {
+    guard let likeliest = compute.argmax(logits, count: vocabulary) else { return nil }
+    var token = Int32(likeliest)
+    if options.changesLogits || options.temperature > 0 {
+      scratch.update(from: logits, count: vocabulary)
+      adjust(scratch, options, history)
+      guard let best = compute.argmax(scratch, count: vocabulary) else { return nil }
+      token = Int32(best)
+      if options.temperature > 0 {
+        token = draw(scratch, best: scratch[best], options, random: random)
+      }
+    }
+    guard let top = options.logprobs else { return Choice(token: token) }
+    let largest = logits[likeliest]
+    let logSum = Compute.log(compute.sumExp(logits, count: vocabulary, shift: largest))
+    let logprob = { (id: Int32) in Float(Double(logits[Int(id)]) - Double(largest) - logSum) }
+    let row = UnsafeBufferPointer(start: logits, count: vocabulary)
+    let best = TopSelection.largest(top, of: row).map { candidate in
+      TokenLogprob(token: candidate.token, logprob: logprob(candidate.token))
+    }
+    return Choice(token: token, logprob: logprob(token), topLogprobs: best)
+  }
+
+  /// Bias, then penalties.
+  private func adjust(
+    _ row: UnsafeMutablePointer<Float>, _ options: SamplingOptions, _ history: TokenHistory
+  ) {
+    for (token, bias) in options.logitBias { row[Int(token)] += bias }
+    if options.repetitionPenalty != 1 {
+      for token in history.seen {
+        let logit = row[Int(token)]
+        row[Int(token)] =
+          logit > 0 ? logit / options.repetitionPenalty : logit * options.repetitionPenalty
+      }
+    }
+    if options.presencePenalty != 0 || options.frequencyPenalty != 0 {
+      for (token, count) in history.outputCounts {
+        row[Int(token)] -= options.presencePenalty + options.frequencyPenalty * Float(count)
+      }
+    }
+  }
+
+  /// Truncates, applies the temperature and draws.
+  private func draw(
+    _ row: UnsafeMutablePointer<Float>, best: Float, _ options: SamplingOptions, random: Double
+  ) -> Int32 {
+    let logits = UnsafeMutableBufferPointer(start: row, count: vocabulary)
+    let cut = options.minP > 0 ? best + Float(Compute.log(Double(options.minP))) : -Float.infinity
+    guard options.topK > 0 && options.topK < vocabulary || options.topP < 1 else {
+      for index in logits.indices where logits[index] < cut { logits[index] = -.infinity }
+      return draw(logits, best: best, temperature: options.temperature, random: random) ?? 0
+    }
+    let kept = truncate(UnsafeBufferPointer(logits), best: best, options)
+      .filter { $0.logit >= cut }
+      .sorted { $0.token < $1.token }
+    for (index, candidate) in kept.enumerated() { row[index] = candidate.logit }
+    let few = UnsafeMutableBufferPointer(start: row, count: kept.count)
+    let place = draw(few, best: best, temperature: options.temperature, random: random)
+    return kept[Int(place ?? 0)].token
+  }
+
+  /// Top-k, then top-p: the tokens left, likeliest first; never none.
+  private func truncate(
+    _ logits: UnsafeBufferPointer<Float>, best: Float, _ options: SamplingOptions
+  ) -> [TopSelection.Candidate] {
+    let limit = options.topK > 0 ? min(options.topK, logits.count) : logits.count
+    guard options.topP < 1, let base = logits.baseAddress else {
+      return TopSelection.largest(limit, of: logits)
+    }
+    var total = compute.sumExp(base, count: logits.count, shift: best)
+    if limit < logits.count {
+      let candidates = TopSelection.largest(limit, of: logits)
+      total = weights(of: candidates, best: best).reduce(0, +)
+    }
+    // Few tokens make up most of the mass nearly always: look at more only where they do not.
+    var count = min(64, limit)
+    while true {
+      let candidates = TopSelection.largest(count, of: logits)
+      var mass = 0.0
+      for (index, weight) in weights(of: candidates, best: best).enumerated() {
+        mass += weight
+        if mass >= Double(options.topP) * total { return Array(candidates.prefix(index + 1)) }
+      }
+      if count == limit { return candidates }
+      count = min(count * 8, limit)
+    }
+  }
+
+  private func weights(of candidates: [TopSelection.Candidate], best: Float) -> [Double] {
+    var shifted = candidates.map { $0.logit - best }
+    shifted.withUnsafeMutableBufferPointer { buffer in
+      guard let base = buffer.baseAddress else { return }
+      compute.exp(base, count: buffer.count, out: base)
+    }
+    return shifted.map(Double.init)
+  }
+
+  /// An index drawn with weights exp((logit - best) / temperature), walking upwards.
+  private func draw(
+    _ logits: UnsafeMutableBufferPointer<Float>, best: Float, temperature: Float, random: Double
+  ) -> Int32? {
+    guard let base = logits.baseAddress else { return nil }
+    for index in logits.indices { base[index] = (base[index] - best) / temperature }
+    compute.exp(base, count: logits.count, out: base)
+    var total = 0.0
+    for index in logits.indices { total += Double(base[index]) }
+    let target = random * total
+    var sum = 0.0
+    var last: Int32?
+    for index in logits.indices where base[index] > 0 {
+      sum += Double(base[index])
+      last = Int32(index)
+      if sum > target { return last }
+    }
+    return last
+  }
+}

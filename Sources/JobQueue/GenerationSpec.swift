@@ -1,0 +1,67 @@
+/// What a client asks for: a model, a prompt, and how to sample.
+///
+/// A spec never changes once its job is stored. The seed is always present: one that the client
+/// left out is drawn at submission, so that the stored spec is enough to repeat the output.
+public struct GenerationSpec: Hashable, Codable, Sendable {
+  /// The name under which the model is served.
+  public var model: String
+  public var prompt: Prompt
+  public var sampling: SamplingParameters
+  public var speculation: Speculation
+  /// Jobs of a higher priority are claimed first.
+  public var priority: Int32
+  /// The job is not claimed before this time; `nil` means at once.
+  public var runAfter: Timestamp?
+  /// The job expires, queued or running, when it has not ended by this time.
+  public var deadline: Timestamp?
+  /// How often the job may be claimed before a lost or failed attempt fails it for good.
+  public var maxAttempts: Int32
+  /// The client's own marks, for listing and for reports.
+  public var labels: [String: String]
+
+  public init(
+    model: String, prompt: Prompt, sampling: SamplingParameters,
+    speculation: Speculation = .automatic, priority: Int32 = 0, runAfter: Timestamp? = nil,
+    deadline: Timestamp? = nil, maxAttempts: Int32 = JobLimits.defaultMaxAttempts,
+    labels: [String: String] = [:]
+  ) {
+    self.model = model
+    self.prompt = prompt
+    self.sampling = sampling
+    self.speculation = speculation
+    self.priority = priority
+    self.runAfter = runAfter
+    self.deadline = deadline
+    self.maxAttempts = maxAttempts
+    self.labels = labels
+  }
+}
+
+/// The input of a generation.
+public enum Prompt: Hashable, Codable, Sendable {
+  /// Plain text, tokenized by the model's vocabulary (begin-of-text is added where it says so).
+  case text(String)
+  /// Tokens as they are; nothing is added.
+  case tokens([Int32])
+  /// A conversation, rendered with the model's chat template.
+  case messages([ChatMessage])
+}
+
+/// One turn of a conversation.
+public struct ChatMessage: Hashable, Codable, Sendable {
+  public var role: String
+  public var content: String
+
+  public init(role: String, content: String) {
+    self.role = role
+    self.content = content
+  }
+}
+
+/// Whether the engine may draft tokens ahead. The output is the same either way.
+public enum Speculation: String, Hashable, Codable, Sendable {
+  /// The engine decides.
+  case automatic
+  /// Never draft for this job.
+  case off
+}

@@ -1,0 +1,122 @@
+/// One generation, from submission to its end, as the store keeps it.
+public struct Job: Hashable, Sendable {
+  public var id: JobID
+  public var tenant: String
+  public var requestID: String?
+  public var spec: GenerationSpec
+  public var state: JobState
+  /// How many times the job was claimed, not counting claims that were handed back.
+  public var attempt: Int32
+  /// Raised by every claim and by every end that comes from outside; fences an executor's writes.
+  public var epoch: Int64
+  /// The executor that holds the lease, while the job is running.
+  public var executor: ExecutorID?
+  /// The model the output comes from; set with the first tokens.
+  public var modelFingerprint: String?
+  public var usage: Usage
+  public var finishReason: FinishReason?
+  public var failure: JobFailure?
+  public var createTime: Timestamp
+  public var startTime: Timestamp?
+  public var firstTokenTime: Timestamp?
+  public var finishTime: Timestamp?
+
+  public init(
+    id: JobID, tenant: String, requestID: String? = nil, spec: GenerationSpec, state: JobState,
+    attempt: Int32 = 0, epoch: Int64 = 0, executor: ExecutorID? = nil,
+    modelFingerprint: String? = nil, usage: Usage = Usage(), finishReason: FinishReason? = nil,
+    failure: JobFailure? = nil, createTime: Timestamp, startTime: Timestamp? = nil,
+    firstTokenTime: Timestamp? = nil, finishTime: Timestamp? = nil
+  ) {
+    self.id = id
+    self.tenant = tenant
+    self.requestID = requestID
+    self.spec = spec
+    self.state = state
+    self.attempt = attempt
+    self.epoch = epoch
+    self.executor = executor
+    self.modelFingerprint = modelFingerprint
+    self.usage = usage
+    self.finishReason = finishReason
+    self.failure = failure
+    self.createTime = createTime
+    self.startTime = startTime
+    self.firstTokenTime = firstTokenTime
+    self.finishTime = finishTime
+  }
+}
+
+/// Where a job is on its way.
+///
+///     queued ──claim──▶ running ──finish──▶ succeeded
+///       ▲                 │ │ └───fail────▶ failed
+///       └─release, rescue─┘ │
+///     queued or running ────┴──cancel─────▶ cancelled
+///                             deadline ───▶ expired
+public enum JobState: String, CaseIterable, Hashable, Codable, Sendable {
+  case queued, running, succeeded, failed, cancelled, expired
+
+  /// Whether nothing about the job will ever change again.
+  public var isTerminal: Bool {
+    switch self {
+    case .queued, .running: false
+    case .succeeded, .failed, .cancelled, .expired: true
+    }
+  }
+}
+
+/// Why a generation came to its natural end.
+public enum FinishReason: String, CaseIterable, Hashable, Codable, Sendable {
+  /// The model chose an end-of-generation token.
+  case stop
+  /// A stop string appeared; the text ends before it.
+  case stopString = "stop_string"
+  /// The limit of output tokens, or the model's context, was reached.
+  case length
+}
+
+/// Counted tokens of a job, exact and durable: what a bill is made of.
+public struct Usage: Hashable, Codable, Sendable {
+  public var promptTokens: Int64
+  /// Prompt tokens whose keys and values were found in a cache.
+  public var cachedPromptTokens: Int64
+  public var outputTokens: Int64
+  /// Output tokens proposed by speculation, and those of them that were accepted.
+  public var draftedTokens: Int64
+  public var acceptedTokens: Int64
+
+  public init(
+    promptTokens: Int64 = 0, cachedPromptTokens: Int64 = 0, outputTokens: Int64 = 0,
+    draftedTokens: Int64 = 0, acceptedTokens: Int64 = 0
+  ) {
+    self.promptTokens = promptTokens
+    self.cachedPromptTokens = cachedPromptTokens
+    self.outputTokens = outputTokens
+    self.draftedTokens = draftedTokens
+    self.acceptedTokens = acceptedTokens
+  }
+}
+
+/// Why a job failed, in words for its owner.
+public struct JobFailure: Hashable, Codable, Sendable, Error {
+  /// What kind of failure; each has its own gRPC status at the edge.
+  public enum Code: String, CaseIterable, Hashable, Codable, Sendable {
+    /// The prompt or a parameter cannot be run by this model.
+    case invalidArgument = "invalid_argument"
+    /// The model's file changed while the job was half done.
+    case modelChanged = "model_changed"
+    /// Every attempt was lost or failed.
+    case attemptsExhausted = "attempts_exhausted"
+    /// The engine failed on this job.
+    case engine
+  }
+
+  public var code: Code
+  public var message: String
+
+  public init(code: Code, message: String) {
+    self.code = code
+    self.message = message
+  }
+}

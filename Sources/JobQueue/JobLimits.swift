@@ -1,0 +1,26 @@
+/// The bounds on one job. Everything a client sends is checked against these at submission.
+public enum JobLimits {
+  public static let defaultMaxTokens: Int32 = 256
+  public static let defaultMaxAttempts: Int32 = 10
+
+  public static let maxTokens: Int32 = 1_000_000
+  public static let maxAttempts: Int32 = 100
+  public static let promptBytes = 2_000_000
+  public static let promptTokens = 1_000_000
+  public static let messages = 1_000
+  public static let stopStrings = 16
+  public static let stopStringBytes = 256
+  public static let logprobs: Int32 = 20
+  public static let logitBiases = 1_024
+  public static let labels = 64
+  public static let labelKeyBytes = 63
+  public static let labelValueBytes = 255
+  public static let requestIDBytes = 128
+  public static let tenantBytes = 128
+  public static let modelNameBytes = 255
+  public static let priority: ClosedRange<Int32> = -1_000...1_000
+  public static let jobsPerSubmission = 1_000
+  public static let jobsPerGet = 1_000
+  public static let pageSize = 1_000
+  public static let defaultPageSize = 50
+}

@@ -1,0 +1,13 @@
+/// A hint that something changed in the store.
+public enum JobSignal: Hashable, Sendable {
+  /// New jobs wait, or old ones returned to the queue.
+  case ready
+  /// A job has new output or another state. The chunk is there when the writer is in this
+  /// process. A change of state (a claim, an end, a return to the queue) is signalled without a
+  /// chunk, after the signal of the output that was committed with it.
+  case progressed(JobID, OutputChunk?)
+  /// A running job was ended from outside: whoever holds its lease has lost it.
+  case revoked(JobID)
+  /// Signals may have been lost: look at the store.
+  case interrupted
+}

@@ -1,0 +1,36 @@
+/// What is known of a model that is served.
+public struct ModelDescription: Hashable, Sendable {
+  /// The name that jobs ask for.
+  public var name: String
+  /// SHA-256 of the model's file, in hexadecimal.
+  public var fingerprint: String
+  /// The family, as the model's file names it, such as `llama`.
+  public var architecture: String
+  public var parameterCount: Int64
+  public var vocabularySize: Int32
+  /// The most tokens of prompt and output together.
+  public var contextLength: Int32
+  public var hasChatTemplate: Bool
+
+  public init(
+    name: String, fingerprint: String, architecture: String, parameterCount: Int64,
+    vocabularySize: Int32, contextLength: Int32, hasChatTemplate: Bool
+  ) {
+    self.name = name
+    self.fingerprint = fingerprint
+    self.architecture = architecture
+    self.parameterCount = parameterCount
+    self.vocabularySize = vocabularySize
+    self.contextLength = contextLength
+    self.hasChatTemplate = hasChatTemplate
+  }
+}
+
+/// The models that jobs may ask for, and what only they can tell about a prompt.
+public protocol ModelCatalog: Sendable {
+  /// Every model, in the order of their names.
+  var models: [ModelDescription] { get }
+
+  /// The number of tokens that the prompt becomes for this model.
+  func promptTokenCount(_ prompt: Prompt, model: String) throws(JobFailure) -> Int
+}

@@ -1,0 +1,84 @@
+/// Output tokens of one job that were committed together: one row of the store.
+///
+/// All arrays have one element per token.
+public struct OutputChunk: Hashable, Sendable {
+  /// The output index of the first token.
+  public var firstIndex: Int
+  public var tokens: [Int32]
+  /// The text that became final with each token. A piece may be empty (half a character, the
+  /// possible start of a stop string) and the next one longer; joined, they are the output.
+  public var pieces: [String]
+  /// When each token left the engine, in microseconds after the job's claim.
+  public var offsetsMicroseconds: [Int64]
+  /// Natural-log probabilities of the tokens, where the job asks for them.
+  public var logprobs: [TokenLogprobs]?
+
+  public init(
+    firstIndex: Int, tokens: [Int32], pieces: [String], offsetsMicroseconds: [Int64],
+    logprobs: [TokenLogprobs]? = nil
+  ) {
+    self.firstIndex = firstIndex
+    self.tokens = tokens
+    self.pieces = pieces
+    self.offsetsMicroseconds = offsetsMicroseconds
+    self.logprobs = logprobs
+  }
+
+  /// The output index after the last token.
+  public var endIndex: Int { firstIndex + tokens.count }
+
+  public var text: String { pieces.joined() }
+
+  /// The part of the chunk from an output index on.
+  public func dropping(before index: Int) -> OutputChunk {
+    let count = min(max(index - firstIndex, 0), tokens.count)
+    guard count > 0 else { return self }
+    return OutputChunk(
+      firstIndex: firstIndex + count, tokens: Array(tokens[count...]),
+      pieces: Array(pieces[count...]), offsetsMicroseconds: Array(offsetsMicroseconds[count...]),
+      logprobs: logprobs.map { Array($0[count...]) })
+  }
+
+  /// Appends a chunk that begins where this one ends.
+  public mutating func append(_ next: OutputChunk) {
+    precondition(next.firstIndex == endIndex, "chunks must be contiguous")
+    tokens += next.tokens
+    pieces += next.pieces
+    offsetsMicroseconds += next.offsetsMicroseconds
+    if let more = next.logprobs { logprobs = (logprobs ?? []) + more }
+  }
+}
+
+/// The log-probability of a chosen token, and of the likeliest ones beside it.
+public struct TokenLogprobs: Hashable, Sendable {
+  public var logprob: Float
+  public var top: [Candidate]
+
+  public struct Candidate: Hashable, Sendable {
+    public var token: Int32
+    public var logprob: Float
+
+    public init(token: Int32, logprob: Float) {
+      self.token = token
+      self.logprob = logprob
+    }
+  }
+
+  public init(logprob: Float, top: [Candidate] = []) {
+    self.logprob = logprob
+    self.top = top
+  }
+}
+
+/// A piece of a job's committed output, together with the job's state at the same moment.
+public struct OutputPage: Hashable, Sendable {
+  /// The job without output. Its `usage.outputTokens` counts all that is committed.
+  public var job: Job
+  /// Contiguous, from the index asked for; empty when nothing is committed beyond it.
+  public var chunks: [OutputChunk]
+
+  public init(job: Job, chunks: [OutputChunk]) {
+    self.job = job
+    self.chunks = chunks
+  }
+}

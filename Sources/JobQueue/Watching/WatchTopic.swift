@@ -1,0 +1,136 @@
+/// What this process knows of one watched job: the recent end of its committed output, shared by
+/// all of the job's watchers, and its state.
+///
+/// A pure state machine. The tail is fed by signals that carry their chunk, and by reading the
+/// store wherever a signal is missing; whichever watcher finds the topic stale reads for all.
+/// A watcher that has fallen behind the tail reads its part from the store by itself, so a slow
+/// one costs the others nothing and the memory here stays bounded.
+struct WatchTopic {
+  /// What a watcher has to do next.
+  enum Action: Equatable {
+    /// Pass these on, then ask again.
+    case deliver([WatchEvent])
+    /// Read this job's output from this index for the topic, then report with `didRead`.
+    case read(from: Int)
+    /// Read output from the watcher's own index up to the tail, for this watcher alone.
+    case replay(upTo: Int)
+    /// Nothing new: wait until the version is no longer this one.
+    case wait(version: UInt64)
+  }
+
+  /// One watcher's place.
+  struct Position: Equatable {
+    /// The next output index to deliver.
+    var index: Int
+    /// The last state delivered.
+    var state: JobState?
+    var hasFinished = false
+  }
+
+  /// How many tokens the tail keeps for watchers that are a little behind.
+  static let tailTokensLimit = 8_192
+
+  private(set) var job: Job?
+  private(set) var version: UInt64 = 0
+  /// Contiguous committed chunks; the last ends at `end`.
+  private var tail: [OutputChunk] = []
+  private var start = 0
+  private var end: Int?
+  private var isStale = true
+  private var isReading = false
+  /// News came while the store was being read, which the answer may not know of.
+  private var wasMarkedWhileReading = false
+
+  // MARK: Watchers
+
+  mutating func next(for position: inout Position) -> Action {
+    if let events = deliverable(to: &position) { return .deliver(events) }
+    if let end, position.index < start, position.index < end { return .replay(upTo: start) }
+    if isStale, !isReading {
+      isReading = true
+      wasMarkedWhileReading = false
+      return .read(from: end ?? position.index)
+    }
+    return .wait(version: version)
+  }
+
+  private func deliverable(to position: inout Position) -> [WatchEvent]? {
+    guard let job, let end else { return nil }
+    var events: [WatchEvent] = []
+    if position.state != job.state, !job.state.isTerminal {
+      events.append(.state(job))
+      position.state = job.state
+    }
+    if position.index >= start, position.index < end {
+      let seen = tail.lastIndex { $0.endIndex <= position.index }
+      for chunk in tail[(seen.map { $0 + 1 } ?? 0)...] {
+        let news = chunk.dropping(before: position.index)
+        events.append(.tokens(news))
+        position.index = news.endIndex
+      }
+    }
+    if job.state.isTerminal, position.index >= Int(job.usage.outputTokens) {
+      events.append(.finished(job))
+      position.hasFinished = true
+    }
+    return events.isEmpty ? nil : events
+  }
+
+  // MARK: News
+
+  /// A signal said that the job has new output, or another state.
+  mutating func didSignal(_ chunk: OutputChunk?) {
+    guard let chunk, let end, job?.state == .running, chunk.firstIndex <= end else {
+      markStale()
+      return
+    }
+    append(chunk)
+    version += 1
+  }
+
+  /// Signals may have been lost, or enough time has passed to look again.
+  mutating func markStale() {
+    isStale = true
+    wasMarkedWhileReading = true
+    version += 1
+  }
+
+  /// The store answered the read that `next` asked for.
+  mutating func didRead(_ page: OutputPage, from index: Int) {
+    isReading = false
+    if end == nil {
+      start = index
+      end = index
+    }
+    for chunk in page.chunks { append(chunk) }
+    job = page.job
+    let hasMore = (end ?? 0) < Int(page.job.usage.outputTokens) && !page.chunks.isEmpty
+    isStale = hasMore || wasMarkedWhileReading
+    version += 1
+  }
+
+  /// The read failed. The topic stays stale; the next look comes with the next signal or tick.
+  mutating func didFailToRead() {
+    isReading = false
+  }
+
+  private mutating func append(_ chunk: OutputChunk) {
+    guard let end, chunk.firstIndex <= end, chunk.endIndex > end else { return }
+    let news = chunk.dropping(before: end)
+    tail.append(news)
+    self.end = news.endIndex
+    while news.endIndex - start > Self.tailTokensLimit, tail.count > 1 {
+      start = tail.removeFirst().endIndex
+    }
+  }
+}
+
+/// Something a watcher sees.
+public enum WatchEvent: Hashable, Sendable {
+  /// The job's state changed, to one that is not an end.
+  case state(Job)
+  /// Committed output. Each begins where the one before ended.
+  case tokens(OutputChunk)
+  /// The job ended; nothing follows.
+  case finished(Job)
+}

@@ -1,0 +1,129 @@
+public import JobQueue
+public import Logging
+public import Postgres
+
+/// Brings a database's schema to this build's version.
+///
+/// Each migration is one transaction, together with its entry in `millrace.migrations`. Several
+/// processes may start at once: an advisory lock lets one work while the others wait. A history
+/// that differs from this build's, or is longer, is refused: a database is never taken back.
+public struct Migrator: Sendable {
+  /// What a database has and lacks.
+  public struct Status: Hashable, Sendable {
+    public struct Applied: Hashable, Sendable {
+      public var number: Int32
+      public var name: String
+      public var checksum: String
+      public var applyTime: Timestamp
+    }
+
+    public var applied: [Applied]
+    public var pending: [Migration]
+  }
+
+  /// The key of the advisory lock, known to no one else: "millrace" in ASCII.
+  static let lockKey: Int64 = 0x6d69_6c6c_7261_6365
+
+  private let migrations: [Migration]
+  private let logger: Logger
+
+  public init(logger: Logger) {
+    self.init(migrations: Migration.all, logger: logger)
+  }
+
+  package init(migrations: [Migration], logger: Logger) {
+    self.migrations = migrations
+    self.logger = logger
+  }
+
+  /// What is applied and what is pending, without changing anything.
+  /// - Throws: `JobStoreError`, `.invalid` when the database's history is not this build's.
+  public func status(on connection: Connection) async throws(JobStoreError) -> Status {
+    try await mapping {
+      let applied = try await history(on: connection)
+      return Status(applied: applied, pending: try pending(after: applied))
+    }
+  }
+
+  /// Applies what is pending.
+  /// - Returns: the migrations that were applied, by this call.
+  @discardableResult
+  public func migrate(on connection: Connection) async throws(JobStoreError) -> [Migration] {
+    try await mapping {
+      try await connection.query("SELECT pg_advisory_lock($1)", Self.lockKey)
+      let outcome: Result<[Migration], any Error>
+      do { outcome = .success(try await applyPending(on: connection)) } catch {
+        outcome = .failure(error)
+      }
+      // Ending the session gives the lock back too; a failure here hides nothing.
+      _ = try? await connection.query("SELECT pg_advisory_unlock($1)", Self.lockKey)
+      return try outcome.get()
+    }
+  }
+
+  private func applyPending(on connection: Connection) async throws -> [Migration] {
+    try await connection.execute(script: Self.bookkeeping)
+    let pending = try pending(after: try await history(on: connection))
+    for migration in pending {
+      logger.info("applying migration \(migration.number) \(migration.name)")
+      try await connection.transaction { connection in
+        try await connection.execute(script: migration.sql)
+        try await connection.query(
+          """
+          INSERT INTO millrace.migrations (number, name, checksum, apply_time)
+          VALUES ($1, $2, $3, clock_timestamp())
+          """, migration.number, migration.name, migration.checksum)
+      }
+    }
+    return pending
+  }
+
+  /// The history's own table, older than the first migration.
+  private static let bookkeeping = """
+    SET client_min_messages = warning;
+    CREATE SCHEMA IF NOT EXISTS millrace;
+    CREATE TABLE IF NOT EXISTS millrace.migrations (
+      number     integer     PRIMARY KEY,
+      name       text        NOT NULL,
+      checksum   text        NOT NULL,
+      apply_time timestamptz NOT NULL
+    );
+    RESET client_min_messages;
+    """
+
+  private func history(on connection: Connection) async throws -> [Status.Applied] {
+    let exists = try await connection.query(
+      "SELECT to_regclass('millrace.migrations') IS NOT NULL")
+    guard try exists.first?.decode(0, as: Bool.self) == true else { return [] }
+    return try await connection.query(
+      "SELECT number, name, checksum, apply_time FROM millrace.migrations ORDER BY number"
+    ).map { row in
+      Status.Applied(
+        number: try row.decode("number"), name: try row.decode("name"),
+        checksum: try row.decode("checksum"), applyTime: try row.decode("apply_time"))
+    }
+  }
+
+  private func pending(after applied: [Status.Applied]) throws -> [Migration] {
+    if applied.count > migrations.count {
+      throw JobStoreError(
+        code: .invalid,
+        message: "the database's schema has \(applied.count) migrations and this program knows "
+          + "\(migrations.count): it is newer; use the program that made it, or a later one")
+    }
+    for (known, stored) in zip(migrations, applied)
+    where known.number != stored.number || known.checksum != stored.checksum {
+      throw JobStoreError(
+        code: .invalid,
+        message: "migration \(stored.number) (\(stored.name)) of the database is not the one "
+          + "this program knows; use the program that made the database, or a fresh database")
+    }
+    return Array(migrations.dropFirst(applied.count))
+  }
+
+  private func mapping<Value: Sendable>(
+    _ body: () async throws -> Value
+  ) async throws(JobStoreError) -> Value {
+    do { return try await body() } catch { throw JobStoreError(mapping: error) }
+  }
+}

@@ -1,0 +1,86 @@
+import Foundation
+public import JobQueue
+import Postgres
+
+extension PostgresJobStore {
+  public func write(_ writes: [LeaseWrite]) async throws(JobStoreError) -> [WriteResult] {
+    guard !writes.isEmpty else { return [] }
+    var storable: [LeaseWrite] = []
+    for write in writes { storable.append(try write.storable()) }
+    let all = storable
+    // By job, so that two group commits lock their jobs in the same order.
+    let order = all.indices.sorted { (all[$0].lease.job, $0) < (all[$1].lease.job, $1) }
+    let now = now
+    do {
+      let results = try await pool.withConnection { connection in
+        let rows = try await connection.transaction(
+          order.map { Statement.write(all[$0], now: now) })
+        var results = [WriteResult](repeating: .leaseLost, count: all.count)
+        for (index, rows) in zip(order, rows) where !rows.isEmpty { results[index] = .written }
+        let refused = results.indices.filter { results[$0] == .leaseLost }
+        if !refused.isEmpty {
+          let states = try await Self.leaseStates(refused.map { all[$0].lease.job }, on: connection)
+          for index in refused where states[all[index].lease.job]?.holds(all[index]) ?? false {
+            results[index] = .written
+          }
+        }
+        return results
+      }
+      announce(
+        zip(all, results).compactMap { write, result in
+          result == .written ? .progressed(write.lease.job, write.chunk) : nil
+        })
+      return results
+    } catch {
+      // Whoever writes repeats the whole transaction: nothing of it is known to be stored.
+      throw JobStoreError(mapping: error)
+    }
+  }
+
+  private static func leaseStates(
+    _ jobs: [JobID], on connection: Connection
+  ) async throws -> [JobID: CommittedState] {
+    let rows = try await connection.query(.leaseStates(jobs))
+    return Dictionary(
+      try rows.map { (JobID(try $0.decode("id")), try CommittedState(row: $0)) },
+      uniquingKeysWith: { first, _ in first })
+  }
+}
+
+/// What is committed of a job, to be compared with a write that was refused.
+private struct CommittedState {
+  var epoch: Int64
+  var state: JobState
+  var outputTokens: Int64
+  var finishReason: FinishReason?
+  var failureCode: JobFailure.Code?
+
+  init(row: Row) throws {
+    epoch = try row.decode("epoch")
+    state = try row.decodeCase("state")
+    outputTokens = try row.decode("output_tokens")
+    finishReason = try row.decodeCaseIfPresent("finish_reason")
+    failureCode = try row.decodeCaseIfPresent("failure_code")
+  }
+
+  /// Whether the write is a repetition of one that was committed under the same lease.
+  ///
+  /// Ends leave the epoch as it is, and nobody else writes under it, so what is there was written
+  /// by the same executor.
+  func holds(_ write: LeaseWrite) -> Bool {
+    guard epoch == write.lease.epoch else { return false }
+    let chunkEnd = write.chunk.map { Int64($0.endIndex) }
+    switch write.end {
+    case nil:
+      guard state == .running || state == .succeeded || state == .failed else { return false }
+      // With neither chunk nor end there was nothing to commit but usage.
+      return chunkEnd.map { $0 <= outputTokens } ?? false
+    case .succeeded(let reason):
+      return state == .succeeded && finishReason == reason
+        && (chunkEnd.map { $0 == outputTokens } ?? true)
+    case .failed(let failure):
+      return state == .failed && failureCode == failure.code
+        && (chunkEnd.map { $0 == outputTokens } ?? true)
+    }
+  }
+}

@@ -1,0 +1,120 @@
+public import JobQueue
+public import Logging
+public import Postgres
+public import ServiceLifecycle
+
+/// The queue in a PostgreSQL database, shared by any number of processes.
+///
+/// `run()` holds the store's long-lived parts (connections, listener, notifier, maintenance) and
+/// must be running while the store is used. While the database is away every call fails with
+/// `.unavailable` within some seconds; afterwards everything recovers by itself.
+public final class PostgresJobStore: JobStore, Service {
+  let pool: ConnectionPool
+  let connection: ConnectionConfiguration
+  let configuration: PostgresJobStoreConfiguration
+  let hub = JobSignalHub()
+  let notifier: Notifier
+  let logger: Logger
+
+  private init(
+    connection: ConnectionConfiguration, configuration: PostgresJobStoreConfiguration,
+    logger: Logger
+  ) {
+    self.connection = connection
+    self.configuration = configuration
+    self.logger = logger
+    pool = ConnectionPool(
+      connection: connection, configuration: configuration.pool, logger: logger)
+    notifier = Notifier(interval: configuration.notifyInterval)
+  }
+
+  /// Connects, brings the schema up to date or checks it, and returns the store, ready to `run()`.
+  ///
+  /// - Throws: `JobStoreError`: `.unavailable` when the database cannot be reached, `.invalid`
+  ///   when its schema is not one that this program can use.
+  public static func open(
+    connectionString: String,
+    configuration: PostgresJobStoreConfiguration = PostgresJobStoreConfiguration(),
+    logger: Logger
+  ) async throws(JobStoreError) -> PostgresJobStore {
+    let connection = ConnectionConfiguration(
+      connectionString: connectionString, connectTimeout: configuration.connectTimeout,
+      statementTimeout: configuration.statementTimeout)
+    do {
+      try await prepareSchema(connection, configuration: configuration, logger: logger)
+    } catch {
+      throw JobStoreError(mapping: error)
+    }
+    return PostgresJobStore(connection: connection, configuration: configuration, logger: logger)
+  }
+
+  private static func prepareSchema(
+    _ configuration: ConnectionConfiguration, configuration store: PostgresJobStoreConfiguration,
+    logger: Logger
+  ) async throws {
+    var configuration = configuration
+    configuration.statementTimeout = nil  // a migration takes as long as it takes
+    let connection = try await Connection.connect(configuration, logger: logger)
+    guard await connection.serverVersion >= 140_000 else {
+      await connection.close()
+      throw JobStoreError(
+        code: .invalid, message: "the server is older than PostgreSQL 14; use 14 or later")
+    }
+    let migrator = Migrator(logger: logger)
+    if store.migratesSchema {
+      try await migrator.migrate(on: connection)
+    } else if try await !migrator.status(on: connection).pending.isEmpty {
+      await connection.close()
+      throw JobStoreError(
+        code: .invalid,
+        message: "the database's schema is behind this program; run `millrace migrate`")
+    }
+    await connection.close()
+  }
+
+  /// Works until the task is cancelled or the service group shuts down gracefully.
+  public func run() async throws {
+    await cancelWhenGracefulShutdown {
+      await withDiscardingTaskGroup { group in
+        group.addTask { await self.pool.run() }
+        group.addTask { await self.listen() }
+        group.addTask { await self.notifier.run(pool: self.pool, logger: self.logger) }
+        group.addTask { await self.maintain() }
+      }
+    }
+  }
+
+  public func signals() -> AsyncStream<JobSignal> { hub.subscribe() }
+
+  // MARK: How calls are made
+
+  var now: Timestamp? { configuration.now?() }
+
+  /// How often a call is made in all when the database chose it as the victim of a conflict.
+  private static let maxAttempts = 3
+
+  /// Makes a call on a connection of the pool. One that lost against another transaction has
+  /// changed nothing and is made again.
+  func perform<Value: Sendable>(
+    _ body: @Sendable (Connection) async throws -> Value
+  ) async throws(JobStoreError) -> Value {
+    for attempt in 1... {
+      do {
+        return try await pool.withConnection(body)
+      } catch let error as PostgresError
+        where attempt < Self.maxAttempts
+        && error.sqlState?.errorClass == .transactionRollback
+      {
+        continue
+      } catch {
+        throw JobStoreError(mapping: error)
+      }
+    }
+  }
+
+  /// Tells subscribers here at once, and other processes soon.
+  func announce(_ signals: [JobSignal]) {
+    hub.emit(signals)
+    notifier.add(signals)
+  }
+}

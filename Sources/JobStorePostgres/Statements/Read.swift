@@ -1,0 +1,68 @@
+import Foundation
+import JobQueue
+import Postgres
+
+extension Statement {
+  static func jobs(_ ids: [JobID], tenant: String?) -> Statement {
+    Statement(
+      """
+      SELECT \(JobColumns.list) FROM millrace.jobs AS j
+      WHERE j.id = ANY($1) AND ($2 IS NULL OR j.tenant = $2)
+      """, ids.map(\.uuid), tenant)
+  }
+
+  /// The chunks that hold output from an index on: whole ones, as many as fit, at least one.
+  static func chunks(of id: JobID, from index: Int, maxTokens: Int) -> Statement {
+    Statement(
+      """
+      WITH first AS (
+        SELECT max(first_index) AS index FROM millrace.output_chunks
+        WHERE job_id = $1 AND first_index <= $2
+      )
+      SELECT
+        c.first_index, c.token_ids, c.pieces, c.offsets_us, c.logprobs, c.top_counts,
+        c.top_token_ids, c.top_logprobs
+      FROM millrace.output_chunks AS c, first
+      WHERE c.job_id = $1 AND c.first_index >= first.index
+        AND c.first_index <= $2 + $3
+        AND c.first_index + cardinality(c.token_ids) > $2
+        AND (c.first_index <= $2 OR c.first_index + cardinality(c.token_ids) <= $2 + $3)
+      ORDER BY c.first_index
+      """, id.uuid, Int64(index), Int64(maxTokens))
+  }
+
+  static var statistics: Statement {
+    Statement(
+      """
+      SELECT state, count(*) AS jobs, sum(output_tokens)::bigint AS output_tokens
+      FROM millrace.jobs GROUP BY state
+      """)
+  }
+
+  /// When the oldest job that could run now became ready; one row, which may hold NULL.
+  static func oldestReady(now: Timestamp?) -> Statement {
+    Statement(
+      """
+      SELECT min(greatest(create_time, run_after)) AS time FROM millrace.jobs
+      WHERE state = 'queued' AND (run_after IS NULL OR run_after <= coalesce($1, now()))
+        AND (deadline IS NULL OR deadline > coalesce($1, now()))
+      """, now)
+  }
+
+  /// Sends a payload to every listener. A transaction of its own: commits that notify take a lock
+  /// on the whole database.
+  static func notify(channel: String, payload: String) -> Statement {
+    Statement("SELECT pg_notify($1, $2)", channel, payload)
+  }
+}
+
+extension OutputChunk {
+  /// Reads a row of `Statement.chunks`.
+  init(row: Row) throws {
+    self.init(
+      firstIndex: Int(try row.decode("first_index", as: Int64.self)),
+      tokens: try row.decode("token_ids"), pieces: try row.decode("pieces"),
+      offsetsMicroseconds: try row.decode("offsets_us"),
+      logprobs: try LogprobColumns(row: row).perToken())
+  }
+}

@@ -1,0 +1,32 @@
+import JobQueue
+import Postgres
+
+extension Statement {
+  /// Takes jobs from executors that are gone: running → queued, or failed after the last attempt.
+  ///
+  /// Prior state: running under an executor that is unknown or past its lease. Returns the jobs
+  /// as they now are.
+  static func rescue(limit: Int32, now: Timestamp?) -> Statement {
+    // The message names the number of attempts; arrays count from 1.
+    let messages = (1...JobLimits.maxAttempts).map { JobFailure.attemptsExhausted($0).message }
+    return Statement(
+      """
+      WITH lost AS (
+        SELECT j.id, j.epoch, j.attempt >= j.max_attempts AS is_last
+        FROM millrace.jobs AS j LEFT JOIN millrace.executors AS e ON e.id = j.executor_id
+        WHERE j.state = 'running' AND (e.id IS NULL OR e.expire_time <= coalesce($4, now()))
+        ORDER BY j.id LIMIT $1
+        FOR UPDATE OF j SKIP LOCKED
+      )
+      UPDATE millrace.jobs AS j SET
+        state = CASE WHEN lost.is_last THEN 'failed' ELSE 'queued' END,
+        executor_id = NULL, epoch = j.epoch + 1,
+        failure_code = CASE WHEN lost.is_last THEN $2 END,
+        failure_message = CASE WHEN lost.is_last THEN ($3)[least(j.attempt, cardinality($3))] END,
+        finish_time = CASE WHEN lost.is_last THEN coalesce($4, now()) END
+      FROM lost
+      WHERE j.id = lost.id AND j.epoch = lost.epoch AND j.state = 'running'
+      RETURNING \(JobColumns.list)
+      """, limit, JobFailure.Code.attemptsExhausted.rawValue, messages, now)
+  }
+}

@@ -1,0 +1,49 @@
+/// How positions beyond the trained context are squeezed into it, as the file's metadata says.
+public struct RopeScaling: Sendable, Hashable {
+  /// The method.
+  public enum Method: String, Sendable {
+    /// Positions are divided by the factor.
+    case linear
+    /// Frequencies are blended between interpolation and extrapolation (arXiv:2309.00071).
+    case yarn
+    /// Each frequency has a factor of its own, in tensors of the file (arXiv:2402.13753).
+    case longrope
+  }
+
+  /// The method.
+  public let method: Method
+  /// How many times longer than in training a context may be.
+  public let factor: Float
+  /// The context of the training, in tokens, where the file says.
+  public let originalContextLength: Int?
+  /// What attention scores are multiplied with, where the file says.
+  public let attentionFactor: Float?
+
+  /// Reads the fields under `PREFIX.rope.`; nil where the file asks for no scaling.
+  static func read(
+    _ metadata: GGUFMetadata, prefix: String
+  ) throws(ModelFormatError) -> RopeScaling? {
+    let root = "\(prefix).rope.scaling"
+    let legacyFactor = try metadata.optional("\(prefix).rope.scale_linear", as: Float.self)
+    let factor = try metadata.optional("\(root).factor", as: Float.self) ?? legacyFactor
+    let name = try metadata.optional("\(root).type", as: String.self)
+    if name == "none" { return nil }
+    if name == nil, factor ?? 1 == 1 { return nil }
+    guard let method = Method(rawValue: name ?? Method.linear.rawValue) else {
+      throw ModelFormatError(
+        code: .invalidValue,
+        message: "'\(root).type' is '\(name ?? "")'; known are none, linear, yarn and longrope: "
+          + "convert the model again.")
+    }
+    guard let value = Optional(factor ?? 1), value.isFinite, value > 0, value <= 4_096 else {
+      throw ModelFormatError(
+        code: .invalidValue,
+        message: "'\(root).factor' is \(factor ?? 1); it must be above 0 and at most 4096: convert "
+          + "the model again.")
+    }
+    return RopeScaling(
+      method: method, factor: value,
+      originalContextLength: try metadata.optional("\(root).original_context_length"),
+      attentionFactor: try metadata.optional("\(root).attn_factor"))
+  }
+}

@@ -1,0 +1,67 @@
+import CGRPC
+
+/// A place in which one call after another arrives: hundreds of them wait on each queue, since a core
+/// that finds none has to take a slow path.
+final class RequestSlot: EventTarget, @unchecked Sendable {
+  private let request = cgrpc_request_create()
+  private let server: Server
+  private let handle: cgrpc_server
+  private let queue: CompletionQueue
+  /// Nil in the slots for methods that the server does not have.
+  private let method: RegisteredMethod?
+
+  init(server: Server, handle: cgrpc_server, queue: CompletionQueue, method: RegisteredMethod?) {
+    self.server = server
+    self.handle = handle
+    self.queue = queue
+    self.method = method
+  }
+
+  deinit {
+    cgrpc_request_destroy(request)
+  }
+
+  /// Asks the core for a call.
+  func ask() {
+    let tag = Tag.retaining(self, .arrived)
+    let asked =
+      if let method {
+        cgrpc_server_request_method(handle, method.handle, request, queue.handle, tag)
+      } else {
+        cgrpc_server_request_unregistered(handle, request, queue.handle, tag)
+      }
+    if !asked { _ = Tag.take(tag) }
+  }
+
+  override func handle(_ purpose: Purpose, succeeded: Bool) {
+    // Without success the server is stopping, and the slot goes.
+    guard succeeded else { return }
+    let native = NativeCall(handle: cgrpc_request_take_call(request))
+    let call = ServerCall(native: native, method: method?.handler.path ?? "", server: server)
+    switch server.admit() {
+    case .stopped:
+      native.destroy()
+      return
+    case .tooMany:
+      ask()
+      call.reject(
+        RPCError(
+          .resourceExhausted,
+          "the server handles \(server.configuration.maxConcurrentCalls) calls, which is its limit;"
+            + " try again later"))
+    case .admitted:
+      ask()
+      guard let method else {
+        call.reject(RPCError(.unimplemented, "this server does not have the method"))
+        return
+      }
+      call.run(method.handler, on: queue)
+    }
+  }
+}
+
+/// A method under the core's name for it.
+struct RegisteredMethod: Sendable {
+  let handler: MethodHandler
+  let handle: cgrpc_method
+}

@@ -1,0 +1,115 @@
+import JobQueue
+import Messages
+import SwiftProtobuf
+
+extension Job {
+  /// The job as clients see it, with the output given.
+  func message(output: [OutputChunk] = []) -> Millrace_V1_Job {
+    var message = Millrace_V1_Job()
+    message.id = id.description
+    message.spec = spec.message
+    message.state = state.message
+    message.attempt = attempt
+    message.text = output.map(\.text).joined()
+    message.tokenIds = output.flatMap(\.tokens)
+    message.finishReason = finishReason?.message ?? .unspecified
+    message.usage = usage.message
+    message.createTime = createTime.message
+    if let startTime { message.startTime = startTime.message }
+    if let firstTokenTime { message.firstTokenTime = firstTokenTime.message }
+    if let finishTime { message.finishTime = finishTime.message }
+    if let failure { message.error = ServiceError.status(failure) }
+    message.requestID = requestID ?? ""
+    message.modelFingerprint = modelFingerprint ?? ""
+    return message
+  }
+}
+
+extension JobState {
+  var message: Millrace_V1_JobState {
+    switch self {
+    case .queued: .queued
+    case .running: .running
+    case .succeeded: .succeeded
+    case .failed: .failed
+    case .cancelled: .cancelled
+    case .expired: .expired
+    }
+  }
+
+  /// `nil` for what is no state of a job.
+  init?(_ message: Millrace_V1_JobState) {
+    switch message {
+    case .queued: self = .queued
+    case .running: self = .running
+    case .succeeded: self = .succeeded
+    case .failed: self = .failed
+    case .cancelled: self = .cancelled
+    case .expired: self = .expired
+    case .unspecified, .UNRECOGNIZED: return nil
+    }
+  }
+}
+
+extension FinishReason {
+  var message: Millrace_V1_FinishReason {
+    switch self {
+    case .stop: .stop
+    case .stopString: .stopString
+    case .length: .length
+    }
+  }
+}
+
+extension Usage {
+  var message: Millrace_V1_Usage {
+    var message = Millrace_V1_Usage()
+    message.promptTokens = promptTokens
+    message.cachedPromptTokens = cachedPromptTokens
+    message.outputTokens = outputTokens
+    message.draftedTokens = draftedTokens
+    message.acceptedTokens = acceptedTokens
+    return message
+  }
+}
+
+extension OutputChunk {
+  /// The chunk as events of at most so many tokens each, so that no message grows too large.
+  func messages(maxTokens: Int = 1_024) -> [Millrace_V1_JobEvent] {
+    stride(from: 0, to: tokens.count, by: maxTokens).map { start in
+      let range = start..<min(start + maxTokens, tokens.count)
+      var event = Millrace_V1_JobEvent()
+      event.tokens.firstIndex = Int64(firstIndex + start)
+      event.tokens.tokenIds = Array(tokens[range])
+      event.tokens.text = pieces[range].joined()
+      event.tokens.logprobs = logprobs?[range].map(\.message) ?? []
+      return event
+    }
+  }
+}
+
+extension TokenLogprobs {
+  var message: Millrace_V1_TokenLogprobs {
+    var message = Millrace_V1_TokenLogprobs()
+    message.logprob = logprob
+    message.top = top.map { candidate in
+      var message = Millrace_V1_TokenLogprobs.Candidate()
+      message.tokenID = candidate.token
+      message.logprob = candidate.logprob
+      return message
+    }
+    return message
+  }
+}
+
+extension WatchEvent {
+  var messages: [Millrace_V1_JobEvent] {
+    var event = Millrace_V1_JobEvent()
+    switch self {
+    case .state(let job): event.state = job.message()
+    case .tokens(let chunk): return chunk.messages()
+    case .finished(let job): event.finished = job.message()
+    }
+    return [event]
+  }
+}

@@ -1,0 +1,61 @@
+import JobQueue
+import Logging
+import RPC
+import SwiftProtobuf
+
+/// Makes methods out of functions on messages, and errors out of what they throw.
+struct TypedMethods {
+  let service: String
+  let logger: Logger
+
+  func unary<Request: Message, Response: Message>(
+    _ name: String, on placement: MethodHandler.Placement = .queueThread,
+    _ body: @escaping @Sendable (Request, ServerContext) async throws -> Response
+  ) -> MethodHandler {
+    .unary("/\(service)/\(name)", on: placement) { bytes, context in
+      try await answering(name) {
+        try await body(try parse(bytes), context).serializedBytes()
+      }
+    }
+  }
+
+  func serverStreaming<Request: Message, Response: Message>(
+    _ name: String, on placement: MethodHandler.Placement = .queueThread,
+    _ body: @escaping @Sendable (
+      Request, ServerContext, (Response) async throws -> Void
+    ) async throws -> Void
+  ) -> MethodHandler {
+    .serverStreaming("/\(service)/\(name)", on: placement) { bytes, context, writer in
+      try await answering(name) {
+        try await body(try parse(bytes), context) { response in
+          try await writer.write(try response.serializedBytes())
+        }
+      }
+    }
+  }
+
+  private func parse<Request: Message>(_ bytes: [UInt8]) throws -> Request {
+    do {
+      return try Request(serializedBytes: bytes)
+    } catch {
+      throw ServiceError.malformed
+    }
+  }
+
+  /// Gives every error the form that clients see. What they are not told goes to the log.
+  private func answering<Answer>(
+    _ name: String, _ body: () async throws -> Answer
+  ) async throws -> Answer {
+    do {
+      return try await body()
+    } catch let error as JobStoreError {
+      if error.code != .cancelled {
+        logger.warning(
+          "The store failed a call", metadata: ["method": "\(name)", "error": "\(error)"])
+      }
+      throw ServiceError.store(error)
+    } catch WatchError.closed {
+      throw ServiceError.draining
+    }
+  }
+}

@@ -1,0 +1,43 @@
+import CKernels
+
+/// Rows of activations, one a token, with their quantized form beside them.
+package final class ActivationBuffer {
+  /// Tokens that fit.
+  package let tokens: Int
+  /// Columns that fit.
+  package let columns: Int
+  /// The rows, `columns` of the current use apart.
+  package let values: AlignedBuffer<Float>
+  private let quants: AlignedBuffer<Int8>
+  private let scales: AlignedBuffer<Float>
+  private let sums: AlignedBuffer<Int32>
+
+  /// Allocates for up to `tokens` rows of up to `columns`.
+  package init(tokens: Int, columns: Int) throws(TensorError) {
+    self.tokens = tokens
+    self.columns = columns
+    let (count, overflow) = tokens.multipliedReportingOverflow(by: columns)
+    guard !overflow else {
+      throw TensorError(
+        code: .invalidShape, message: "\(tokens) rows of \(columns) activations are too many.")
+    }
+    values = try AlignedBuffer(count: count)
+    quants = try AlignedBuffer(count: count)
+    scales = try AlignedBuffer(count: count / Int(MK_BLOCK) + 1)
+    sums = try AlignedBuffer(count: count / Int(MK_BLOCK) + 1)
+  }
+
+  /// Quantizes row `token`, where rows have `columns` columns, a multiple of 32.
+  package func quantize(token: Int, columns: Int, path: KernelPath) {
+    let blocks = columns / Int(MK_BLOCK)
+    mk_quantize_row(
+      path.kernel, values.base + token * columns, columns, quants.base + token * columns,
+      scales.base + token * blocks, sums.base + token * blocks)
+  }
+
+  func kernel(tokens: Int) -> mk_activations {
+    mk_activations(
+      tokens: tokens, values: values.base, quants: quants.base, scales: scales.base,
+      sums: sums.base)
+  }
+}

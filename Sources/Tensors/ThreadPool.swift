@@ -1,0 +1,48 @@
+import CKernels
+
+/// Threads for data-parallel loops, the calling one included.
+///
+/// Work is handed out in pieces as threads become free, so which thread computes what differs from run
+/// to run; no kernel's result depends on it. One caller at a time.
+package final class ThreadPool {
+  /// How many threads take part.
+  package let threads: Int
+  private let pool: OpaquePointer
+
+  private typealias Body = (_ thread: Int, _ range: Range<Int>) -> Void
+
+  /// Starts `threads - 1` threads; throws `noThreads`, or `invalidShape` out of 1 to 256.
+  package init(threads: Int) throws(TensorError) {
+    guard (1...256).contains(threads) else {
+      throw TensorError(
+        code: .invalidShape, message: "\(threads) threads asked for; give 1 to 256.")
+    }
+    guard let pool = mk_thread_pool_create(threads) else {
+      throw TensorError(
+        code: .noThreads, message: "The system started fewer than \(threads) threads; give fewer.")
+    }
+    self.pool = pool
+    self.threads = threads
+  }
+
+  deinit { mk_thread_pool_destroy(pool) }
+
+  /// Calls `body` for all of `0 ..< count`, in pieces of `grain`, and returns when all are done.
+  ///
+  /// `body` gets the index of its thread, for scratch space, and a range. It runs on several threads
+  /// at once and must write disjoint memory for disjoint ranges.
+  package func run(
+    count: Int, grain: Int = 1, _ body: (_ thread: Int, _ range: Range<Int>) -> Void
+  ) {
+    withoutActuallyEscaping(body) { (escaping: @escaping Body) in
+      withUnsafePointer(to: escaping) { pointer in
+        mk_thread_pool_run(
+          pool, count, grain,
+          { context, thread, begin, end in
+            context?.assumingMemoryBound(to: Body.self).pointee(thread, begin..<end)
+          },
+          UnsafeMutableRawPointer(mutating: pointer))
+      }
+    }
+  }
+}

@@ -1,0 +1,37 @@
+import RPC
+import Testing
+
+@Suite struct InboundStreamTests {
+  @Test("a message is asked for only when somebody wants it")
+  func demand() {
+    var stream = InboundStream()
+    #expect(stream.next() == .startAndWait)
+    #expect(stream.next() == .alreadyAwaited)
+    #expect(stream.received([1]))
+    #expect(stream.next() == .startAndWait)
+    #expect(stream.received(nil))
+    #expect(stream.next() == .ended)
+  }
+
+  @Test("what comes after a reader gave up is kept for the next")
+  func giveUp() {
+    var stream = InboundStream()
+    #expect(stream.next() == .startAndWait)
+    stream.giveUp()
+    #expect(!stream.received([5]))
+    #expect(stream.next() == .message([5]))
+    #expect(stream.next() == .startAndWait)
+    stream.giveUp()
+    #expect(stream.next() == .wait)
+    #expect(stream.received([6]))
+  }
+
+  @Test("after the close it has ended")
+  func close() {
+    var stream = InboundStream()
+    #expect(stream.next() == .startAndWait)
+    stream.close()
+    #expect(!stream.received([1]))
+    #expect(stream.next() == .ended)
+  }
+}

@@ -1,0 +1,153 @@
+import RPC
+import Testing
+
+@Suite struct LifecycleTests {
+  private func makeServer(
+    _ methods: [MethodHandler], address: SocketAddress = .tcp(host: "127.0.0.1", port: 0)
+  ) throws -> Server {
+    try Server(
+      configuration: ServerConfiguration(addresses: [address], completionQueues: 2),
+      methods: methods, logger: quietLogger)
+  }
+
+  @Test("a drain lets running calls end and takes no new ones")
+  func drain() async throws {
+    let began = OneShotSignal()
+    let gate = OneShotSignal()
+    let server = try makeServer([
+      .unary("/t.T/Wait") { request, _ in
+        began.send()
+        await gate.wait()
+        return request
+      }
+    ])
+    let client = try Client(configuration: ClientConfiguration(address: try server.start()[0]))
+    let running = Task { try await client.unary("/t.T/Wait", [5]) }
+    await began.wait()
+    let stopping = Task { await server.shutDownGracefully(within: .seconds(600)) }
+    // The server refuses from some moment on; until then the call would wait at the gate.
+    var refused = false
+    while !refused {
+      let options = CallOptions(timeout: .milliseconds(100))
+      let code = await failureCode {
+        _ = try await client.unary("/t.T/Wait", [6], options: options)
+      }
+      refused = code == .unavailable
+    }
+    gate.send()
+    #expect(try await running.value == [5])
+    await client.shutDown()
+    await stopping.value
+    #expect(server.activeCalls == 0)
+  }
+
+  @Test("at the end of the grace running calls are cancelled")
+  func drainDeadline() async throws {
+    let began = OneShotSignal()
+    let cancelled = OneShotSignal()
+    let server = try makeServer([
+      .serverStreaming("/t.T/Wait") { _, _, _ in
+        let never = OneShotSignal()
+        began.send()
+        await withTaskCancellationHandler {
+          await never.wait()
+        } onCancel: {
+          never.send()
+        }
+        cancelled.send()
+      }
+    ])
+    let client = try Client(configuration: ClientConfiguration(address: try server.start()[0]))
+    let stream = try client.serverStreaming("/t.T/Wait", [])
+    await began.wait()
+    await server.shutDownGracefully(within: .milliseconds(10))
+    #expect(cancelled.happened)
+    #expect(await failureCode { _ = try await stream.collect() } != nil)
+    await client.shutDown()
+  }
+
+  @Test("run serves until its task is cancelled")
+  func runUntilCancelled() async throws {
+    let server = try makeServer(Echo.methods)
+    let address = try server.start()[0]
+    let running = Task { try await server.run() }
+    let client = try Client(configuration: ClientConfiguration(address: address))
+    #expect(try await client.unary(Echo.unary, [1]) == [1])
+    running.cancel()
+    try await running.value
+    #expect(await failureCode { _ = try await client.unary(Echo.unary, [1]) } == .unavailable)
+    await client.shutDown()
+  }
+
+  @Test("run returns after a graceful stop, and a stop before the start is no start")
+  func stops() async throws {
+    let server = try makeServer(Echo.methods)
+    try server.start()
+    let running = Task { try await server.run() }
+    await server.shutDownGracefully(within: .seconds(5))
+    try await running.value
+    await server.shutDownGracefully()
+    #expect(await failureCode { try server.start() } == .failedPrecondition)
+
+    let unstarted = try makeServer(Echo.methods)
+    await unstarted.shutDownGracefully()
+    #expect(await failureCode { try unstarted.start() } == .failedPrecondition)
+  }
+
+  @Test("a port that is taken is a clear error")
+  func takenPort() async throws {
+    let server = try makeServer(Echo.methods)
+    let address = try server.start()[0]
+    let second = try makeServer(Echo.methods, address: address)
+    let error = try #require(await failure { try second.start() })
+    #expect(error.code == .unavailable)
+    #expect(error.message.contains(address.description))
+    await second.shutDownGracefully()
+    await server.shutDownGracefully(within: .zero)
+  }
+
+  @Test("a client finds the server again that comes back on the same port")
+  func reconnect() async throws {
+    var server = try makeServer(Echo.methods)
+    let address = try server.start()[0]
+    var configuration = ClientConfiguration(address: address)
+    configuration.initialReconnectBackoff = .milliseconds(20)
+    configuration.maxReconnectBackoff = .milliseconds(50)
+    let client = try Client(configuration: configuration)
+    let patient = CallOptions(timeout: .seconds(60), waitsForReady: true)
+    for round in 0..<4 {
+      #expect(try await client.unary(Echo.unary, [UInt8(round)], options: patient) == [UInt8(round)])
+      #expect(client.connectivityState() == .ready)
+      await server.shutDownGracefully(within: .zero)
+      #expect(await failureCode { _ = try await client.unary(Echo.unary, [1]) } == .unavailable)
+      server = try makeServer(Echo.methods, address: address)
+      try server.start()
+    }
+    await client.shutDown()
+    #expect(client.connectivityState() == .shutdown)
+    #expect(await failureCode { _ = try await client.unary(Echo.unary, [1]) } == .unavailable)
+    await server.shutDownGracefully(within: .zero)
+  }
+
+  @Test("a client without a server is told so, or waits if it asked to")
+  func noServer() async throws {
+    let client = try Client(configuration: ClientConfiguration(target: "unix:/nonexistent/socket"))
+    #expect(await failureCode { _ = try await client.unary(Echo.unary, [1]) } == .unavailable)
+    let options = CallOptions(timeout: .milliseconds(50), waitsForReady: true)
+    let code = await failureCode { _ = try await client.unary(Echo.unary, [1], options: options) }
+    #expect(code == .deadlineExceeded)
+    await client.shutDown()
+  }
+
+  @Test(
+    "addresses are read as they are written",
+    arguments: ["127.0.0.1:80", "[::1]:0", "unix:/run/x", "localhost:65535"])
+  func addresses(text: String) {
+    #expect(SocketAddress(text)?.description == text)
+  }
+
+  @Test("other texts are no addresses", arguments: ["", "host", "host:", ":1", "h:65536", "unix:"])
+  func badAddresses(text: String) {
+    #expect(SocketAddress(text) == nil)
+  }
+}
