@@ -26,6 +26,7 @@ let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "sw
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let yaml = Target.Dependency.product(name: "Yams", package: "Yams")
 
 let package = Package(
@@ -57,7 +58,7 @@ let package = Package(
 
     // The engine.
     library("Tensors", ["CKernels"]),
-    library("ModelFormats", ["Tensors", crypto]),
+    library("ModelFormats", [crypto]),
     library("Tokenizers"),
     library("Inference", ["Tensors", "ModelFormats", "Tokenizers"]),
 
@@ -68,7 +69,7 @@ let package = Package(
       name: "millrace",
       dependencies: [
         "Messages", "RPC", "Postgres", "JobQueue", "JobStorePostgres", "Tensors", "ModelFormats",
-        "Tokenizers", "Inference", "Executors", "Services", arguments, protobuf, lifecycle, log,
+        "Tokenizers", "Inference", "Executors", "Services", arguments, protobuf, lifecycle, signals, log,
         yaml,
       ],
       swiftSettings: houseRules),

@@ -4,11 +4,16 @@
 
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
+#include <grpc/grpc.h>
 #include <grpc/slice.h>
 
 #include "call.h"
 
 bool cgrpc_message_arrived(cgrpc_call call) { return call.body->incoming != NULL; }
+
+bool cgrpc_message_failed(cgrpc_call call) {
+  return grpc_call_failed_before_recv_message(call.body->core) != 0;
+}
 
 size_t cgrpc_message_length(cgrpc_call call) {
   return call.body->incoming == NULL ? 0 : grpc_byte_buffer_length(call.body->incoming);

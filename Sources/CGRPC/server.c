@@ -35,7 +35,8 @@ int cgrpc_server_listen(
 cgrpc_method cgrpc_server_register(cgrpc_server server, const char *path, bool reads_message) {
   cgrpc_method method = {grpc_server_register_method(
       server.core, path, NULL,
-      reads_message ? GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER : GRPC_SRM_PAYLOAD_NONE, 0)};
+      reads_message ? GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER : GRPC_SRM_PAYLOAD_NONE, 0),
+      reads_message};
   return method;
 }
 
@@ -62,7 +63,8 @@ bool cgrpc_server_request_method(
   grpc_completion_queue *core = queue.body->core;
   return grpc_server_request_registered_call(
              server.core, method.core, &body->call, &body->deadline, &body->metadata,
-             &body->message, core, core, cgrpc_tag_pointer(tag)) == GRPC_CALL_OK;
+             method.reads_message ? &body->message : NULL, core, core,
+             cgrpc_tag_pointer(tag)) == GRPC_CALL_OK;
 }
 
 bool cgrpc_server_request_unregistered(

@@ -47,7 +47,8 @@ static void take_tile(softmax_state *state, const float *keys, const float *valu
   state->largest = largest;
 }
 
-// Merges a finished partition into the total: both sides are brought to the larger of the two maxima.
+// Merges a finished partition into the total: both sides are brought to the larger of the two
+// maxima.
 static void merge(float *total, float *total_sum, float *total_largest, softmax_state *part,
                   size_t value_dim) {
   float part_sum = mk_tree(part->lanes);

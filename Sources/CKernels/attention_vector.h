@@ -1,7 +1,8 @@
-// Attention over the paged cache, the text shared by AVX2 and AVX-512. The arithmetic is told at mk_attention.
+// Attention over the paged cache, the text shared by AVX2 and AVX-512. The arithmetic is told at
+// mk_attention.
 //
-// One lane is a key for the scores, a dimension for the values. A tile's keys stay in the first cache level while all query heads
-// of the group use them.
+// One lane is a key for the scores, a dimension for the values. A tile's keys stay in the first
+// cache level while all query heads of the group use them.
 
 #include "vector.h"
 
@@ -25,7 +26,8 @@ MK_INLINE void MK_NAME(scores)(const int heads, const float *keys, const float *
   for (int h = 0; h < heads; h++) scores[h] = sum[h] * MK_SPLAT(scale);
 }
 
-// acc = acc * correction, then key by key acc = fma(weight, value, acc), for `chunks` vectors of dimensions.
+// acc = acc * correction, then key by key acc = fma(weight, value, acc), for `chunks` vectors of
+// dimensions.
 MK_INLINE void MK_NAME(accumulate)(const int chunks, const float *weights, const float *values,
                                    size_t value_dim, size_t count, float correction, float *acc) {
   mk_v16 sum[MK_CHUNKS];
@@ -42,7 +44,8 @@ MK_INLINE void MK_NAME(accumulate)(const int chunks, const float *weights, const
   for (int c = 0; c < chunks; c++) MK_STORE(acc + c * 16, sum[c]);
 }
 
-// One head's softmax step over a tile whose scores are known; state: acc [value_dim], lanes [16], largest [1].
+// One head's softmax step over a tile whose scores are known; state: acc [value_dim], lanes [16],
+// largest [1].
 MK_INLINE void MK_NAME(take_tile)(const mk_v16 *tile_scores, size_t count, const float *values,
                                   size_t value_dim, float *acc, float *lanes, float *largest) {
   float weights[MK_KEY_TILE];
@@ -71,7 +74,8 @@ MK_INLINE void MK_NAME(take_tile)(const mk_v16 *tile_scores, size_t count, const
   }
 }
 
-// The state of a head in scratch: total [value_dim], acc [value_dim], lanes [16], then largest, total sum, total largest.
+// The state of a head in scratch: total [value_dim], acc [value_dim], lanes [16], then largest,
+// total sum, total largest.
 MK_INLINE void MK_NAME(merge)(float *state, size_t value_dim) {
   float *total = state;
   float *acc = state + value_dim;

@@ -1,4 +1,5 @@
-// Opens a file of AVX-512 kernels: MK_TARGET functions are compiled for AVX-512 F, BW, DQ, VL and VNNI.
+// Opens a file of AVX-512 kernels: MK_TARGET functions are compiled for AVX-512 F, BW, DQ, VL and
+// VNNI.
 
 #pragma STDC FP_CONTRACT OFF
 

@@ -1,4 +1,5 @@
-// Half-precision and bfloat16 to float, exactly, in plain C. F16C gives the same bits (signalling NaNs aside).
+// Half-precision and bfloat16 to float, exactly, in plain C. F16C gives the same bits (signalling
+// NaNs aside).
 
 #ifndef MILLRACE_HALF_H
 #define MILLRACE_HALF_H

@@ -1,7 +1,8 @@
 // Matrix multiplication by q8_0 weights, AVX2. The chain is told at mk_matmul.
 //
-// A register tile is 8 rows by up to 4 tokens. vpmaddubsw wants one unsigned and one signed operand and saturates: the magnitude
-// of the weight (at most 128) times the activation with the weight's sign (within +-127), two of them summed, stays within 16 bits.
+// A register tile is 8 rows by up to 4 tokens. vpmaddubsw wants one unsigned and one signed operand
+// and saturates: the magnitude of the weight (at most 128) times the activation with the weight's
+// sign (within +-127), two of them summed, stays within 16 bits.
 
 #pragma STDC FP_CONTRACT OFF
 

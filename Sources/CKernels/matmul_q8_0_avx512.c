@@ -1,7 +1,8 @@
 // Matrix multiplication by q8_0 weights, AVX-512 with VNNI. The chain is told at mk_matmul.
 //
-// A register tile is 16 rows by up to 8 tokens. Weights are unsigned bytes (quant + 128), activations signed and broadcast four at a
-// time; the surplus of 128 * (sum of the block's activations) is taken off by starting the integer sum there.
+// A register tile is 16 rows by up to 8 tokens. Weights are unsigned bytes (quant + 128),
+// activations signed and broadcast four at a time; the surplus of 128 * (sum of the block's
+// activations) is taken off by starting the integer sum there.
 
 #pragma STDC FP_CONTRACT OFF
 

@@ -12,8 +12,9 @@ MK_TARGET void mk_quantize_row_avx512(const float *x, size_t n, int8_t *quants, 
   for (size_t block = 0; block < n / MK_BLOCK; block++) {
     const __m512 low = _mm512_loadu_ps(x + block * MK_BLOCK);
     const __m512 high = _mm512_loadu_ps(x + block * MK_BLOCK + 16);
-    const __m512i top = _mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(low), magnitude_mask),
-                                         _mm512_and_si512(_mm512_castps_si512(high), magnitude_mask));
+    const __m512i low_magnitudes = _mm512_and_si512(_mm512_castps_si512(low), magnitude_mask);
+    const __m512i high_magnitudes = _mm512_and_si512(_mm512_castps_si512(high), magnitude_mask);
+    const __m512i top = _mm512_max_epi32(low_magnitudes, high_magnitudes);
     const uint32_t largest = (uint32_t)_mm512_reduce_max_epi32(top);
     const float amax = mk_float_from_bits(largest);
     __m128i *out = (__m128i *)(quants + block * MK_BLOCK);

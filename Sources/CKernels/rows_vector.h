@@ -1,4 +1,5 @@
-// Row operations, the text shared by AVX2 and AVX-512. The order of every sum is told in CKernels.h.
+// Row operations, the text shared by AVX2 and AVX-512. The order of every sum is told in
+// CKernels.h.
 
 #include "vector.h"
 

@@ -1,7 +1,8 @@
 // A small pool of compute threads for data-parallel loops.
 //
-// A run is published by raising `epoch`; workers and caller then take pieces from a shared counter until none is left. Waiting is in
-// three stages: spin, yield, sleep. Which thread computes a piece never changes its result.
+// A run is published by raising `epoch`; workers and caller then take pieces from a shared counter
+// until none is left. Waiting is in three stages: spin, yield, sleep. Which thread computes a piece
+// never changes its result.
 
 #pragma STDC FP_CONTRACT OFF
 

@@ -1,7 +1,9 @@
-// Double-precision sine, cosine, exponential and logarithm, the same on every machine, and the RoPE table.
+// Double-precision sine, cosine, exponential and logarithm, the same on every machine, and the RoPE
+// table.
 //
-// Only additions, multiplications, divisions and fma are used, each of them correctly rounded by IEEE 754. Taylor polynomials after
-// reduction: sine and cosine on +-pi/4, exp on +-ln(2)/2, log by the series of atanh on (m - 1) / (m + 1) with m in [sqrt(1/2), sqrt(2)).
+// Only additions, multiplications, divisions and fma are used, each of them correctly rounded by
+// IEEE 754. Taylor polynomials after reduction: sine and cosine on +-pi/4, exp on +-ln(2)/2, log by
+// the series of atanh on (m - 1) / (m + 1) with m in [sqrt(1/2), sqrt(2)).
 
 #pragma STDC FP_CONTRACT OFF
 

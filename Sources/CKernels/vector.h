@@ -1,5 +1,5 @@
-// Sixteen floats at a time, for kernels that are the same text on AVX2 and AVX-512: the compiler makes one register of them or two.
-// Include after avx2.h or avx512.h.
+// Sixteen floats at a time, for kernels that are the same text on AVX2 and AVX-512: the compiler
+// makes one register of them or two. Include after avx2.h or avx512.h.
 
 #ifndef MILLRACE_VECTOR_H
 #define MILLRACE_VECTOR_H
@@ -55,7 +55,8 @@ MK_INLINE void mk_exp_vector(const mk_v16 *input, mk_v16 *out) {
   p = MK_FMA(p, r, MK_SPLAT(MK_EXP_C2));
   p = MK_FMA(p, r, MK_SPLAT(1.0f));
   p = MK_FMA(p, r, MK_SPLAT(1.0f));
-  // The exponent of 2^n from the low bits of n + 1.5 * 2^23, which hold n; lanes out of range are replaced below.
+  // The exponent of 2^n from the low bits of n + 1.5 * 2^23, which hold n; lanes out of range are
+  // replaced below.
   const mk_v16i power = (((mk_v16i)(n + rounder) - (mk_v16i)rounder) + 127) << 23;
   p = p * (mk_v16)power;
   p = MK_SELECT(original < MK_SPLAT(MK_EXP_LOWEST), MK_SPLAT(0.0f), p);

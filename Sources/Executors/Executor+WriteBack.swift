@@ -1,4 +1,6 @@
 import JobQueue
+import Logging
+import Synchronization
 
 extension Executor {
   /// Commits what the engines produced, one transaction at a time: while one is on its way, the

@@ -1,5 +1,5 @@
 import Foundation
-public import Inference
+import Inference
 public import JobQueue
 public import Logging
 public import ServiceLifecycle

@@ -15,7 +15,7 @@ public struct ServedModel: Sendable {
 
   /// The most tokens of prompt and output together that its engine will hold.
   public var contextLength: Int {
-    options.contextLength ?? min(model.configuration.contextLength, 4_096)
+    options.contextLength ?? min(model.trainedContextLength, 4_096)
   }
 }
 
@@ -29,12 +29,11 @@ public struct ServedModels: ModelCatalog {
 
   public var models: [ModelDescription] {
     served.map { served in
-      let configuration = served.model.configuration
-      return ModelDescription(
+      ModelDescription(
         name: served.name, fingerprint: served.model.fingerprint,
-        architecture: configuration.architecture.name,
+        architecture: served.model.architectureName,
         parameterCount: Int64(served.model.parameterCount),
-        vocabularySize: Int32(clamping: configuration.vocabularySize),
+        vocabularySize: Int32(clamping: served.model.vocabularySize),
         contextLength: Int32(clamping: served.contextLength),
         hasChatTemplate: served.model.chatTemplate != nil)
     }

@@ -12,6 +12,8 @@ public final class LanguageModel: Sendable {
   public let chatTemplate: ChatTemplate?
   /// SHA-256 of the model file, in hexadecimal: part of what an output is a function of.
   public let fingerprint: String
+  /// The number of weights in the file.
+  public let parameterCount: Int
   /// Bytes that the weights take in memory.
   public let weightBytes: Int
   /// The kernels that engines use unless told otherwise.
@@ -25,7 +27,13 @@ public final class LanguageModel: Sendable {
     self.configuration = configuration
     kernelPath = options.kernelPath
     let vocabulary = try Self.vocabulary(of: file)
-    let tokenizer = try Self.tokenizer(of: vocabulary, configuration)
+    let tokenizer = try Self.tokenizer(of: vocabulary)
+    guard tokenizer.vocabularySize == configuration.vocabularySize else {
+      throw InferenceError(
+        code: .modelUnreadable,
+        message: "The vocabulary has \(tokenizer.vocabularySize) tokens where the model has "
+          + "\(configuration.vocabularySize); convert the model again.")
+    }
     self.tokenizer = tokenizer
     let end = vocabulary.endOfText.map { tokenizer.token($0) } ?? "</s>"
     chatTemplate = vocabulary.chatTemplate.flatMap { ChatTemplate(source: $0, endOfText: end) }
@@ -38,6 +46,7 @@ public final class LanguageModel: Sendable {
     weights = try DecoderWeights(file: file, configuration: configuration, pool: pool)
     weightBytes = weights.byteCount
     fingerprint = file.computeFingerprint()
+    parameterCount = file.summary.parameters
   }
 
   /// Loads a GGUF file: maps it, checks every tensor against the configuration, repacks the weights.
@@ -62,6 +71,28 @@ public final class LanguageModel: Sendable {
     }
     return try LanguageModel(file: file, configuration: configuration, options: options)
   }
+
+  /// Reads only the vocabulary of a GGUF file, which may hold no weights at all.
+  ///
+  /// Throws `modelUnreadable` or `modelUnsupported`.
+  public static func loadTokenizer(path: String) throws(InferenceError) -> any Tokenizer {
+    let file: GGUFFile
+    do {
+      file = try GGUFFile(path: path)
+    } catch {
+      throw InferenceError(error)
+    }
+    return try tokenizer(of: vocabulary(of: file))
+  }
+
+  /// The family of the model, as its file names it, such as `llama`.
+  public var architectureName: String { configuration.architecture.name }
+
+  /// The most tokens, prompt and output together, that the model was trained for.
+  public var trainedContextLength: Int { configuration.contextLength }
+
+  /// The number of tokens in the vocabulary.
+  public var vocabularySize: Int { configuration.vocabularySize }
 
   /// The tokens of a prompt, with begin-of-text in front where the vocabulary asks for it.
   ///
@@ -100,11 +131,10 @@ public final class LanguageModel: Sendable {
   }
 
   private static func tokenizer(
-    of vocabulary: GGUFVocabulary, _ configuration: ModelConfiguration
+    of vocabulary: GGUFVocabulary
   ) throws(InferenceError) -> any Tokenizer {
-    let tokenizer: any Tokenizer
     do {
-      tokenizer = try makeTokenizer(
+      return try makeTokenizer(
         from: TokenizerDescription(
           model: vocabulary.model, pieces: vocabulary.pieces, scores: vocabulary.scores,
           types: vocabulary.types, beginOfText: vocabulary.beginOfText,
@@ -114,12 +144,5 @@ public final class LanguageModel: Sendable {
     } catch {
       throw InferenceError(error)
     }
-    guard tokenizer.vocabularySize == configuration.vocabularySize else {
-      throw InferenceError(
-        code: .modelUnreadable,
-        message: "The vocabulary has \(tokenizer.vocabularySize) tokens where the model has "
-          + "\(configuration.vocabularySize); convert the model again.")
-    }
-    return tokenizer
   }
 }

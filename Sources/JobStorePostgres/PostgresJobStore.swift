@@ -1,6 +1,6 @@
 public import JobQueue
 public import Logging
-public import Postgres
+import Postgres
 public import ServiceLifecycle
 
 /// The queue in a PostgreSQL database, shared by any number of processes.
@@ -98,14 +98,15 @@ public final class PostgresJobStore: JobStore, Service {
   func perform<Value: Sendable>(
     _ body: @Sendable (Connection) async throws -> Value
   ) async throws(JobStoreError) -> Value {
-    for attempt in 1... {
+    var attempt = 1
+    while true {
       do {
         return try await pool.withConnection(body)
       } catch let error as PostgresError
         where attempt < Self.maxAttempts
         && error.sqlState?.errorClass == .transactionRollback
       {
-        continue
+        attempt += 1
       } catch {
         throw JobStoreError(mapping: error)
       }

@@ -39,8 +39,8 @@ struct GGUFCursor {
     return byte == 1
   }
 
-  /// A count of things that take at least `minimumBytes` each: checked against its limit and against
-  /// the bytes that are left, before anything is reserved for it.
+  /// A count of things that take at least `minimumBytes` each: checked against its limit and
+  /// against the bytes that are left, before anything is reserved for it.
   mutating func count(
     _ what: @autoclosure () -> String, limit: Int, minimumBytes: Int
   ) throws(ModelFormatError) -> Int {

@@ -5,8 +5,8 @@ extension GGUFFile {
   /// The SHA-256 of the whole file, as 64 lower-case hexadecimal digits.
   ///
   /// It names the model in results and caches: two files with the same fingerprint give the same
-  /// output. The first call reads the whole file (about 1 to 2 GB/s); later calls, from any thread,
-  /// answer at once.
+  /// output. The first call reads the whole file (seconds for a large one); later calls, from any
+  /// thread, answer at once.
   public func computeFingerprint() -> String {
     fingerprint.withLock { known in
       if let known { return known }

@@ -1,8 +1,8 @@
 /// The key-value part of a GGUF file, in the order of the file.
 ///
-/// The typed getters throw ``ModelFormatError`` naming the key, the type that was found and the type
-/// that was expected. Integers are accepted from any integer type that fits, because writers differ
-/// (`llama.context_length` occurs as uint32 and as uint64); nothing else is converted.
+/// The typed getters throw ``ModelFormatError`` naming the key, the type that was found and the
+/// type that was expected. Integers are accepted from any integer type that fits, because writers
+/// differ (`llama.context_length` occurs as uint32 and as uint64); nothing else is converted.
 ///
 /// ```swift
 /// let name = try file.metadata.string("general.name")
@@ -18,7 +18,8 @@ public struct GGUFMetadata: Sendable, Equatable {
   /// Metadata without any key.
   public init() {}
 
-  /// Metadata with these keys, in this order; a later value replaces an earlier one of the same key.
+  /// Metadata with these keys, in this order; a later value replaces an earlier one of the same
+  /// key.
   public init(_ pairs: KeyValuePairs<String, GGUFValue>) {
     for (key, value) in pairs { self[key] = value }
   }

@@ -1,7 +1,7 @@
 /// Where a tensor lies in a GGUF file and how it is stored.
 ///
-/// The shape is in ggml's order: `shape[0]` is the fastest dimension, the length of a contiguous row.
-/// A weight matrix of a linear layer with `inputs` columns and `outputs` rows has the shape
+/// The shape is in ggml's order: `shape[0]` is the fastest dimension, the length of a contiguous
+/// row. A weight matrix of a linear layer with `inputs` columns and `outputs` rows has the shape
 /// `[inputs, outputs]`; the token embedding has `[width, vocabulary]`.
 public struct GGUFTensorInfo: Sendable, Hashable {
   /// The tensor's name, such as `blk.0.attn_q.weight`.

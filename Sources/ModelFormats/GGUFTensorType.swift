@@ -1,7 +1,7 @@
 /// How a tensor's elements are stored: ggml's type ids, with the size of a block.
 ///
-/// Elements are stored in blocks along the first (fastest) dimension; a row must hold a whole number
-/// of blocks. Ids that ggml has retired (4, 5, 31 to 33, 36 to 38) are unknown here.
+/// Elements are stored in blocks along the first (fastest) dimension; a row must hold a whole
+/// number of blocks. Ids that ggml has retired (4, 5, 31 to 33, 36 to 38) are unknown here.
 /// The cases are spelled as the formats are, underscore included: `q8_0`.
 /// Source: `ggml_type` and the block structures of ggml (`ggml.h`, `ggml-common.h`).
 // swift-format-ignore: AlwaysUseLowerCamelCase

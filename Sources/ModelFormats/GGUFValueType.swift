@@ -33,7 +33,8 @@ enum GGUFValueType: UInt32 {
     }
   }
 
-  /// The fewest bytes that a value of this type takes in a file: what a hostile count is measured by.
+  /// The fewest bytes that a value of this type takes in a file: what a hostile count is measured
+  /// by.
   var minimumBytes: Int {
     switch self {
     case .uint8, .int8, .bool: 1

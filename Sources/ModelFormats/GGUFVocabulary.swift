@@ -2,7 +2,8 @@
 ///
 /// Only types are checked here; whether the parts agree is the tokenizer's to check.
 public struct GGUFVocabulary: Sendable, Equatable {
-  /// The tokenizer's kind (`tokenizer.ggml.model`): `llama` is SentencePiece, `gpt2` byte-level BPE.
+  /// The tokenizer's kind (`tokenizer.ggml.model`): `llama` is SentencePiece, `gpt2` byte-level
+  /// BPE.
   public let model: String
   /// How text is split before merging (`tokenizer.ggml.pre`), where stated.
   public let preTokenizer: String?

@@ -36,7 +36,8 @@ public struct GGUFWriter: Sendable {
 
   /// Adds a tensor from its stored bytes; the shape is in ggml's order, fastest dimension first.
   ///
-  /// Throws for an empty or overlong name, a name that is taken, and bytes that do not fit the shape.
+  /// Throws for an empty or overlong name, a name that is taken, and bytes that do not fit the
+  /// shape.
   public mutating func addTensor(
     _ name: String, shape: [Int], type: GGUFTensorType, bytes: [UInt8]
   ) throws(ModelFormatError) {
@@ -103,7 +104,8 @@ public struct GGUFWriter: Sendable {
     return output.bytes
   }
 
-  /// Writes the file under a temporary name beside `path`, then renames it, so that nobody sees half.
+  /// Writes the file under a temporary name beside `path`, then renames it, so that nobody sees
+  /// half.
   ///
   /// Throws `fileUnreadable` when it cannot be written.
   public func write(to path: String) throws(ModelFormatError) {

@@ -6,8 +6,8 @@ import Foundation
 /// that is cut short after it was mapped ends the process with SIGBUS when a lost page is read: do
 /// not write over a model in place, write a new file and rename it.
 final class MappedFile: Sendable {
-  /// The whole file. The pointer is only read through and lives as long as this object, so it may be
-  /// shared between threads.
+  /// The whole file. The pointer is only read through and lives as long as this object, so it may
+  /// be shared between threads.
   nonisolated(unsafe) let bytes: UnsafeRawBufferPointer
 
   /// Maps a regular file; throws for a missing, unreadable or empty one, a directory, a pipe.

@@ -21,10 +21,10 @@ package final class ActivationBuffer {
       throw TensorError(
         code: .invalidShape, message: "\(tokens) rows of \(columns) activations are too many.")
     }
-    values = try AlignedBuffer(count: count)
-    quants = try AlignedBuffer(count: count)
-    scales = try AlignedBuffer(count: count / Int(MK_BLOCK) + 1)
-    sums = try AlignedBuffer(count: count / Int(MK_BLOCK) + 1)
+    values = try AlignedBuffer(count: count, zeroed: false)
+    quants = try AlignedBuffer(count: count, zeroed: false)
+    scales = try AlignedBuffer(count: count / Int(MK_BLOCK) + 1, zeroed: false)
+    sums = try AlignedBuffer(count: count / Int(MK_BLOCK) + 1, zeroed: false)
   }
 
   /// Quantizes row `token`, where rows have `columns` columns, a multiple of 32.

@@ -51,8 +51,8 @@ public struct ChatTemplate: Sendable, Hashable {
     self.family = family
   }
 
-  /// Recognises the family of a Jinja program, as found under `tokenizer.chat_template`; nil when it
-  /// is none of the known ones. `endOfText` is the piece that the program calls `eos_token`.
+  /// Recognises the family of a Jinja program, as found under `tokenizer.chat_template`; nil when
+  /// it is none of the known ones. `endOfText` is the piece that the program calls `eos_token`.
   ///
   /// Programs of more than a mebibyte are not looked at.
   public init?(source: String, endOfText: String = "</s>") {

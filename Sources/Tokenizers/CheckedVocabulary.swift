@@ -22,7 +22,7 @@ struct CheckedVocabulary {
       _ stated: TokenID?, _ name: String, default id: TokenID, _ type: PieceType
     ) throws(TokenizerError) -> TokenID? {
       guard let stated else {
-        return Int(id) < types.count && types[Int(id)] == type ? id : nil
+        return types.indices.contains(Int(id)) && types[Int(id)] == type ? id : nil
       }
       guard types.indices.contains(Int(stated)) else {
         throw TokenizerError(

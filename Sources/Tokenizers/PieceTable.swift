@@ -1,8 +1,8 @@
 /// Finds the token of a piece by its exact bytes.
 ///
-/// An open-addressing hash table over one block of bytes. It takes a slice of the input as it stands,
-/// so that looking up costs no allocation; and it compares bytes, where a dictionary of strings
-/// would take canonically equivalent pieces (`é` as one scalar or as two) for the same.
+/// An open-addressing hash table over one block of bytes. It takes a slice of the input as it
+/// stands, so that looking up costs no allocation; and it compares bytes, where a dictionary of
+/// strings would take canonically equivalent pieces (`é` as one scalar or as two) for the same.
 struct PieceTable: Sendable {
   /// Bytes of the longest piece; nothing longer is looked up.
   private(set) var longest = 0

@@ -3,8 +3,8 @@ extension SentencePieceTokenizer {
     encode([PromptSegment(text, parsesSpecialTokens: parsingSpecialTokens)])
   }
 
-  /// Special pieces are cut out first; what lies between them is merged. Text that follows a special
-  /// piece, or nothing, gets a space in front where the vocabulary asks for it.
+  /// Special pieces are cut out first; what lies between them is merged. Text that follows a
+  /// special piece, or nothing, gets a space in front where the vocabulary asks for it.
   public func encode(_ segments: [PromptSegment]) -> [TokenID] {
     var text: [UInt8] = []
     text.reserveCapacity(segments.reduce(0) { $0 + $1.text.utf8.count })

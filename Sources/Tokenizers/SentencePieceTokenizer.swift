@@ -2,8 +2,8 @@
 ///
 /// Text is cut into characters; then, again and again, the two neighbours whose joined text is the
 /// piece with the highest score become one (the leftmost of equals), until no two neighbours are a
-/// piece. What is no piece in the end is spelled in byte tokens `<0x00>` to `<0xFF>`, or as unknown.
-/// With a queue of candidates this takes O(n log n).
+/// piece. What is no piece in the end is spelled in byte tokens `<0x00>` to `<0xFF>`, or as
+/// unknown. With a queue of candidates this takes O(n log n).
 ///
 /// It follows llama.cpp's tokenizer of the kind `llama`, with one deliberate difference: text never
 /// becomes a control, unknown or byte token by merging, as in SentencePiece itself.
@@ -31,10 +31,11 @@ public struct SentencePieceTokenizer: Tokenizer {
 
   /// Builds the tokenizer of a vocabulary.
   ///
-  /// Begin-of-text, end-of-text and unknown default to tokens 1, 2 and 0 where those are of the right
-  /// type; begin-of-text and the space prefix are added unless the description says otherwise.
-  /// Throws ``TokenizerError`` for an empty vocabulary, lengths that differ, ids out of range, scores
-  /// that are not numbers, unknown types, and a vocabulary that cannot spell every byte.
+  /// Begin-of-text, end-of-text and unknown default to tokens 1, 2 and 0 where those are of the
+  /// right type; begin-of-text and the space prefix are added unless the description says
+  /// otherwise.
+  /// Throws ``TokenizerError`` for an empty vocabulary, lengths that differ, ids out of range,
+  /// scores that are not numbers, unknown types, and a vocabulary that cannot spell every byte.
   public init(_ description: TokenizerDescription) throws(TokenizerError) {
     let checked = try CheckedVocabulary(description)
     pieces = description.pieces

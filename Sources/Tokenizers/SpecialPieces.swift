@@ -25,8 +25,8 @@ struct SpecialPieces: Sendable {
 
   /// Marks the pieces inside `range` that do not touch what is taken already.
   ///
-  /// Each position waits in the bucket of its longest piece. The buckets are emptied longest first; a
-  /// position whose piece runs into a taken one moves to the bucket of its next shorter piece.
+  /// Each position waits in the bucket of its longest piece. The buckets are emptied longest first;
+  /// a position whose piece runs into a taken one moves to the bucket of its next shorter piece.
   func mark(
     _ text: UnsafeBufferPointer<UInt8>, in range: Range<Int>, taken: inout [Bool],
     matches: inout [Match]

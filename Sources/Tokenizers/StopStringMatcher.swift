@@ -18,6 +18,12 @@ public struct StopStringMatcher: Sendable {
     public let text: String
     /// The stop string that was found; nothing of it, and nothing after it, is ever released.
     public let match: String?
+
+    /// Makes an output.
+    public init(text: String, match: String?) {
+      self.text = text
+      self.match = match
+    }
   }
 
   private var automata: [StopAutomaton]

@@ -1,9 +1,9 @@
 /// Turns tokens into text while they come, without ever cutting a character.
 ///
-/// Bytes that may be the beginning of a character are held back, three at most, until the next token
-/// completes or breaks it. Put together, the pieces are what `String(decoding:as:)` makes of all
-/// bytes at once: each maximal invalid part becomes one U+FFFD. A NUL becomes U+FFFD, too, because
-/// PostgreSQL's text cannot hold it.
+/// Bytes that may be the beginning of a character are held back, three at most, until the next
+/// token completes or breaks it. Put together, the pieces are what `String(decoding:as:)` makes of
+/// all bytes at once: each maximal invalid part becomes one U+FFFD. A NUL becomes U+FFFD, too,
+/// because PostgreSQL's text cannot hold it.
 ///
 /// The tokens are taken as the continuation of a prompt: the space in front of the first is kept.
 public struct StreamingDetokenizer: Sendable {

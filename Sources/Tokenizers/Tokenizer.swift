@@ -17,8 +17,8 @@ public protocol Tokenizer: Sendable {
 
   /// The tokens of a text, without ``beginOfText``.
   ///
-  /// With `parsingSpecialTokens` the text of a control token, such as `</s>`, becomes that token: use
-  /// it for templates, never for text from outside. Without it no control token can come out.
+  /// With `parsingSpecialTokens` the text of a control token, such as `</s>`, becomes that token:
+  /// use it for templates, never for text from outside. Without it no control token can come out.
   func encode(_ text: String, parsingSpecialTokens: Bool) -> [TokenID]
 
   /// The tokens of a prompt put together from trusted and untrusted parts, as if it were one text,

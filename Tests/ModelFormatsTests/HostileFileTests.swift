@@ -165,7 +165,7 @@ struct HostileFileTests {
     Case(
       name: "overlapping tensors",
       bytes: header(tensors: 2) + tensor([16]) + tensor([4], name: "u", offset: 32) + filler
-        + filler + filler, code: .badTensorRange, offset: 160),
+        + filler + filler, code: .badTensorRange, offset: 128),
   ]
 
   private static let filler = [UInt8](repeating: 0, count: 64)

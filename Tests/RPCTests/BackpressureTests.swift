@@ -15,7 +15,7 @@ import Testing
         }
       }
     ]
-    try await withServer(methods + Echo.methods) { _, client in
+    try await withServer(methods + Echo.methods) { (_, client) async throws in
       let slow = try client.serverStreaming("/t.T/Flood", [])
       let responses = slow.makeAsyncIterator()
       #expect(try await responses.next()?.count == messageBytes)
@@ -46,7 +46,7 @@ import Testing
         return [UInt8](repeating: 0, count: count)
       }
     ]
-    try await withServer(methods + Echo.methods) { _, client in
+    try await withServer(methods + Echo.methods) { (_, client) async throws in
       async let answer = client.clientStreaming("/t.T/Sink") { stream in
         for _ in 0..<messages {
           try await stream.write([UInt8](repeating: 1, count: 16 << 10))

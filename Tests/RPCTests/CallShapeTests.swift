@@ -20,13 +20,13 @@ import Testing
             configuration.addresses = [.unix(path: folder.appending(path: "s").path)]
           }
         }
-      ) { _, client in try await body(client) }
+      ) { (_, client) async throws in try await body(client) }
     }
   }
 
   @Test("a unary call brings back what the handler returns", arguments: Transport.allCases)
   func unary(transport: Transport) async throws {
-    try await withEcho(transport) { client in
+    try await withEcho(transport) { (client) async throws in
       for length in [0, 1, 64, 1000, 100_000, 1 << 20] {
         let request = (0..<length).map { UInt8(truncatingIfNeeded: $0 &* 31) }
         #expect(try await client.unary(Echo.unary, request) == request)
@@ -36,7 +36,7 @@ import Testing
 
   @Test("a server stream arrives whole and in order", arguments: Transport.allCases)
   func serverStream(transport: Transport) async throws {
-    try await withEcho(transport) { client in
+    try await withEcho(transport) { (client) async throws in
       for length in [0, 1, 5, 3000] {
         let request = (0..<length).map { UInt8(truncatingIfNeeded: $0) }
         let responses = try await client.serverStreaming(Echo.expand, request).collect()
@@ -47,7 +47,7 @@ import Testing
 
   @Test("a client stream arrives whole and in order", arguments: Transport.allCases)
   func clientStream(transport: Transport) async throws {
-    try await withEcho(transport) { client in
+    try await withEcho(transport) { (client) async throws in
       for count in [0, 1, 500] {
         let joined = try await client.clientStreaming(Echo.collect) { stream in
           for index in 0..<count { try await stream.write([UInt8(truncatingIfNeeded: index), 7]) }
@@ -59,7 +59,7 @@ import Testing
 
   @Test("a bidirectional call answers each message before the next", arguments: Transport.allCases)
   func bidirectional(transport: Transport) async throws {
-    try await withEcho(transport) { client in
+    try await withEcho(transport) { (client) async throws in
       let stream = try client.bidirectional(Echo.chat)
       let responses = stream.makeAsyncIterator()
       for index in 0..<200 {
@@ -74,7 +74,7 @@ import Testing
 
   @Test("hundreds of calls at once each get their own answer")
   func concurrent() async throws {
-    try await withServer(Echo.methods) { _, client in
+    try await withServer(Echo.methods) { (_, client) async throws in
       try await withThrowingTaskGroup(of: Bool.self) { group in
         for index in 0..<600 {
           group.addTask {
@@ -101,7 +101,7 @@ import Testing
         return request
       },
     ]
-    try await withServer(methods, configure: { $0.completionQueues = 1 }) { _, client in
+    try await withServer(methods, configure: { $0.completionQueues = 1 }) { (_, client) async throws in
       async let waiting = client.unary("/t.T/Wait", [1])
       _ = try await client.unary("/t.T/Open", [2])
       #expect(try await waiting == [1])

@@ -30,7 +30,7 @@ import Testing
     let methods: [MethodHandler] = [
       .serverStreaming("/t.T/Wait") { _, _, _ in try await waiter.waitForCancellation() }
     ]
-    try await withServer(methods) { _, client in
+    try await withServer(methods) { (_, client) async throws in
       switch ending {
       case .clientCancels:
         let stream = try client.serverStreaming("/t.T/Wait", [])
@@ -72,7 +72,7 @@ import Testing
         return []
       }
     ]
-    try await withServer(methods) { _, client in
+    try await withServer(methods) { (_, client) async throws in
       // Long enough to reach the handler first; the outcome is the same if it does not.
       let options = CallOptions(timeout: .milliseconds(300))
       let code = await failureCode { _ = try await client.unary("/t.T/Wait", [], options: options) }
@@ -83,7 +83,7 @@ import Testing
 
   @Test("a deadline that has passed fails at once")
   func pastDeadline() async throws {
-    try await withServer(Echo.methods) { _, client in
+    try await withServer(Echo.methods) { (_, client) async throws in
       let options = CallOptions(timeout: .zero)
       let code = await failureCode { _ = try await client.unary(Echo.unary, [], options: options) }
       #expect(code == .deadlineExceeded)
@@ -113,7 +113,7 @@ import Testing
         ended.send()
       }
     ]
-    try await withServer(methods) { server, client in
+    try await withServer(methods) { (server, client) async throws in
       let stream = try client.serverStreaming("/t.T/Flood", [])
       await writing.wait()
       stream.cancel()
@@ -137,7 +137,7 @@ import Testing
       }
     ]
     for _ in 0..<20 {
-      try await withServer(methods) { _, client in
+      try await withServer(methods) { (_, client) async throws in
         let stream = try client.bidirectional("/t.T/Collect")
         try await stream.write([1])
         await reading.wait()
@@ -167,7 +167,7 @@ import Testing
         try await responses.write([42])
       }
     ]
-    try await withServer(methods) { _, client in
+    try await withServer(methods) { (_, client) async throws in
       let messages = try await client.serverStreaming("/t.T/Race", []).collect()
       #expect(messages.last == [42])
     }

@@ -5,7 +5,7 @@ import Testing
   @Test("a request over the server's limit is RESOURCE_EXHAUSTED, for every shape")
   func largeRequest() async throws {
     try await withServer(Echo.methods, configure: { $0.maxReceiveMessageBytes = 1000 }) {
-      _, client in
+      (_, client) async throws in
       let large = [UInt8](repeating: 1, count: 1001)
       #expect(try await client.unary(Echo.unary, Array(large.dropLast())).count == 1000)
       for _ in 0..<20 {
@@ -26,7 +26,7 @@ import Testing
   @Test("a response over the client's limit is RESOURCE_EXHAUSTED")
   func largeResponse() async throws {
     try await withServer(Echo.methods, configureClient: { $0.maxReceiveMessageBytes = 1000 }) {
-      _, client in
+      (_, client) async throws in
       let large = [UInt8](repeating: 1, count: 1001)
       #expect(
         await failureCode { _ = try await client.unary(Echo.unary, large) } == .resourceExhausted)
@@ -45,7 +45,7 @@ import Testing
     try await withServer(
       methods, configure: { $0.maxSendMessageBytes = 100 },
       configureClient: { $0.maxSendMessageBytes = 50 }
-    ) { _, client in
+    ) { (_, client) async throws in
       let code = await failureCode { _ = try await client.unary("/t.T/Unary", []) }
       #expect(code == .resourceExhausted)
       let streamed = await failureCode {
@@ -70,7 +70,7 @@ import Testing
         return request
       }
     ]
-    try await withServer(methods, configure: { $0.maxConcurrentCalls = 2 }) { server, client in
+    try await withServer(methods, configure: { $0.maxConcurrentCalls = 2 }) { (server, client) async throws in
       async let first = client.unary("/t.T/Wait", [0])
       async let second = client.unary("/t.T/Wait", [1])
       for signal in arrived { await signal.wait() }
@@ -89,7 +89,7 @@ import Testing
 
   @Test("headers over the limit end the call, not the server")
   func largeMetadata() async throws {
-    try await withServer(Echo.methods, configure: { $0.maxMetadataBytes = 2000 }) { _, client in
+    try await withServer(Echo.methods, configure: { $0.maxMetadataBytes = 2000 }) { (_, client) async throws in
       let options = CallOptions(metadata: ["x-large": String(repeating: "x", count: 100_000)])
       let code = await failureCode { _ = try await client.unary(Echo.unary, [], options: options) }
       #expect(code != nil)

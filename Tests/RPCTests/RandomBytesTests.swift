@@ -8,7 +8,7 @@ import Testing
   @Test("any bytes go through every shape unchanged", arguments: seeds)
   func messages(seed: UInt64) async throws {
     var generator = SplitMix(state: seed)
-    try await withServer(Echo.methods) { _, client in
+    try await withServer(Echo.methods) { (_, client) async throws in
       for _ in 0..<200 {
         let bytes = generator.bytes(upTo: 3000)
         #expect(try await client.unary(Echo.unary, bytes) == bytes, "seed \(seed)")
@@ -24,7 +24,7 @@ import Testing
     try await withTemporaryFolder { folder in
       let path = folder.appending(path: "s").path
       try await withServer(Echo.methods, configure: { $0.addresses = [.unix(path: path)] }) {
-        _, client in
+        (_, client) async throws in
         for index in 0..<100 {
           // Half of them begin like a client of HTTP/2.
           let start = index % 2 == 0 ? Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) : []

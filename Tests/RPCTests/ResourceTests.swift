@@ -37,7 +37,7 @@ private struct Resources {
       let endless = MethodHandler.serverStreaming("/t.T/Endless") { _, _, responses in
         while true { try await responses.write([UInt8](repeating: 1, count: 1000)) }
       }
-      try await withServer(Echo.methods + [endless]) { server, client in
+      try await withServer(Echo.methods + [endless]) { (server, client) async throws in
         try await load(client, calls: 500, streams: 50)
         while server.activeCalls > 0 { await Task.yield() }
         let before = try Resources()
@@ -55,7 +55,7 @@ private struct Resources {
   func comeAndGo() async {
     await #expect(processExitsWith: .success) {
       func round() async throws {
-        try await withServer(Echo.methods) { _, client in
+        try await withServer(Echo.methods) { (_, client) async throws in
           _ = try await client.unary(Echo.unary, [1])
           // Dropped without a word.
           let dropped = try Client(configuration: client.configuration)

@@ -13,7 +13,7 @@ import Testing
             certificateChain: certificates.server.chain, privateKey: certificates.server.key)
         },
         configureClient: { $0.credentials = .tls(roots: certificates.root) }
-      ) { server, client in
+      ) { (server, client) async throws in
         #expect(try await client.unary(Echo.unary, [1, 2]) == [1, 2])
         #expect(try await client.serverStreaming(Echo.expand, [1, 2]).collect() == [[1], [2]])
         let target = client.configuration.target
@@ -47,7 +47,7 @@ import Testing
             roots: certificates.root, certificateChain: certificates.client.chain,
             privateKey: certificates.client.key)
         }
-      ) { _, client in
+      ) { (_, client) async throws in
         #expect(try await client.unary("/t.T/Who", []) == Array("tenant-one".utf8))
         var configuration = ClientConfiguration(target: client.configuration.target)
         configuration.credentials = .tls(roots: certificates.root)

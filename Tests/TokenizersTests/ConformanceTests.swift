@@ -29,7 +29,7 @@ struct ConformanceTests {
   func generations() throws {
     struct Generation: Decodable {
       let prompt: String
-      let prompt_ids: [TokenID]
+      let promptIds: [TokenID]
       let ids: [TokenID]
       let text: String
     }
@@ -40,10 +40,12 @@ struct ConformanceTests {
       contentsOfFile: "\(folder)/generations/stories260K-greedy.jsonl", encoding: .utf8
     ).split(separator: "\n")
     try #require(!lines.isEmpty)
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
     for line in lines {
-      let generation = try JSONDecoder().decode(Generation.self, from: Data(line.utf8))
+      let generation = try decoder.decode(Generation.self, from: Data(line.utf8))
       let ids = tokenizer.encode(generation.prompt, parsingSpecialTokens: false)
-      #expect((tokenizer.addsBeginOfText ? [bos] : []) + ids == generation.prompt_ids)
+      #expect((tokenizer.addsBeginOfText ? [bos] : []) + ids == generation.promptIds)
       var stream = StreamingDetokenizer(tokenizer)
       let text = generation.ids.map { stream.append($0) }.joined() + stream.finish()
       #expect(text == generation.text)

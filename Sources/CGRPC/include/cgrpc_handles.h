@@ -21,7 +21,10 @@ typedef struct CGRPC_SENDABLE { struct cgrpc_queue_body *body; } cgrpc_queue;
 typedef struct CGRPC_SENDABLE { struct cgrpc_call_body *body; } cgrpc_call;
 typedef struct CGRPC_SENDABLE { struct cgrpc_request_body *body; } cgrpc_request;
 typedef struct CGRPC_SENDABLE { struct grpc_server *core; } cgrpc_server;
-typedef struct CGRPC_SENDABLE { struct cgrpc_method_body *core; } cgrpc_method;
+typedef struct CGRPC_SENDABLE {
+  struct cgrpc_method_body *core;
+  bool reads_message;
+} cgrpc_method;
 typedef struct CGRPC_SENDABLE { struct grpc_channel *core; } cgrpc_channel;
 typedef struct CGRPC_SENDABLE { struct grpc_server_credentials *core; } cgrpc_server_credentials;
 typedef struct CGRPC_SENDABLE { struct grpc_channel_credentials *core; } cgrpc_channel_credentials;

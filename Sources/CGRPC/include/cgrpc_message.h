@@ -6,6 +6,10 @@
 /// Whether the last receive brought a message; an ended stream brings none.
 bool cgrpc_message_arrived(cgrpc_call call);
 
+/// Whether the last receive brought no message because the call failed, and not because the stream
+/// ended.
+bool cgrpc_message_failed(cgrpc_call call);
+
 /// The number of bytes in the message that arrived.
 size_t cgrpc_message_length(cgrpc_call call);
 

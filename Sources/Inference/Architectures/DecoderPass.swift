@@ -53,20 +53,20 @@ final class DecoderPass {
     let width = configuration.width
     let queryWidth = configuration.attentionHeads * configuration.headDimension
     let keyWidth = configuration.keyValueHeads * configuration.headDimension
-    hidden = try AlignedBuffer(count: maxTokens * width)
-    delta = try AlignedBuffer(count: maxTokens * width)
-    queries = try AlignedBuffer(count: maxTokens * queryWidth)
-    keys = try AlignedBuffer(count: maxTokens * keyWidth)
-    values = try AlignedBuffer(count: maxTokens * keyWidth)
-    up = try AlignedBuffer(count: maxTokens * configuration.feedForwardLength)
+    hidden = try AlignedBuffer(count: maxTokens * width, zeroed: false)
+    delta = try AlignedBuffer(count: maxTokens * width, zeroed: false)
+    queries = try AlignedBuffer(count: maxTokens * queryWidth, zeroed: false)
+    keys = try AlignedBuffer(count: maxTokens * keyWidth, zeroed: false)
+    values = try AlignedBuffer(count: maxTokens * keyWidth, zeroed: false)
+    up = try AlignedBuffer(count: maxTokens * configuration.feedForwardLength, zeroed: false)
     normed = try ActivationBuffer(tokens: maxTokens, columns: width)
     attended = try ActivationBuffer(tokens: maxTokens, columns: queryWidth)
     gate = try ActivationBuffer(tokens: maxTokens, columns: configuration.feedForwardLength)
     finals = try ActivationBuffer(tokens: maxLogitRows, columns: width)
-    logits = try AlignedBuffer(count: maxLogitRows * configuration.vocabularySize)
+    logits = try AlignedBuffer(count: maxLogitRows * configuration.vocabularySize, zeroed: false)
     scratchStride = Compute.attentionScratch(
       group: configuration.queriesPerKeyValueHead, headDimension: configuration.headDimension)
-    scratch = try AlignedBuffer(count: scratchStride * pool.threads)
+    scratch = try AlignedBuffer(count: scratchStride * pool.threads, zeroed: false)
   }
 
   /// Runs all layers over a batch and writes its keys and values; tokens and positions are in range.

@@ -91,7 +91,8 @@ final class DecoderWeights: Sendable {
     guard scaling.method == .linear else {
       throw InferenceError(
         code: .modelUnsupported,
-        message: "The model scales positions by \(scaling.method.rawValue), which is not supported; "
+        message:
+          "The model scales positions by \(scaling.method.rawValue), which is not supported; "
           + "supported are none, linear and the factors of rope_freqs.weight.")
     }
     return 1 / Double(scaling.factor)

@@ -5,7 +5,8 @@ extension Engine {
   /// prompts of the others as the budget allows.
   ///
   /// Returns what came out, for the sequences for which something did. A sequence that ends or fails
-  /// has left the engine. Throws nothing at present; a failure that concerns all would be thrown.
+  /// has left the engine. What goes wrong with one sequence is in its output; only what concerns all
+  /// of them is thrown.
   public func step() throws(InferenceError) -> [SequenceOutput] {
     var outputs = reportComplete()
     let works = scheduler.schedule()

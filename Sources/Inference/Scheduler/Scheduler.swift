@@ -33,6 +33,14 @@ package struct Scheduler {
     package var isLast: Bool
     /// Whether the run is of prompt tokens.
     package var isPrefill: Bool
+
+    package init(sequence: UInt64, start: Int, count: Int, isLast: Bool, isPrefill: Bool) {
+      self.sequence = sequence
+      self.start = start
+      self.count = count
+      self.isLast = isLast
+      self.isPrefill = isPrefill
+    }
   }
 
   private struct Entry {

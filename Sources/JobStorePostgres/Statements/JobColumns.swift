@@ -2,20 +2,6 @@ import Foundation
 import JobQueue
 import Postgres
 
-extension Timestamp: PostgresArrayElement {
-  public static var postgresType: PostgresType { PostgresInstant.postgresType }
-  public static var postgresArrayType: PostgresType { PostgresInstant.postgresArrayType }
-
-  public func encode(into bytes: inout [UInt8]) {
-    PostgresInstant(microsecondsSinceEpoch: microsecondsSinceEpoch).encode(into: &bytes)
-  }
-
-  public static func decode(_ bytes: ArraySlice<UInt8>, type: PostgresType) throws -> Timestamp {
-    let instant = try PostgresInstant.decode(bytes, type: type)
-    return Timestamp(microsecondsSinceEpoch: instant.microsecondsSinceEpoch)
-  }
-}
-
 /// The columns that make a `Job`, of a table called `j` in the statement.
 enum JobColumns {
   static let list = """

@@ -111,7 +111,8 @@ extension ClientConfiguration {
     arguments.set("grpc.max_receive_message_length", maxReceiveMessageBytes)
     arguments.set("grpc.max_send_message_length", maxSendMessageBytes)
     arguments.set("grpc.initial_reconnect_backoff_ms", initialReconnectBackoff)
-    arguments.set("grpc.min_reconnect_backoff_ms", minReconnectBackoff)
+    // The core's name for it misleads: it bounds an attempt, not the wait before the next.
+    arguments.set("grpc.min_reconnect_backoff_ms", connectTimeout)
     arguments.set("grpc.max_reconnect_backoff_ms", maxReconnectBackoff)
     // Two clients of one process do not share their connection, nor its failures.
     arguments.set("grpc.use_local_subchannel_pool", true)

@@ -14,8 +14,8 @@ public struct ClientConfiguration: Sendable {
   public var writeWindowBytes = 64 << 10
   /// How long the first wait is between two attempts to connect; it then grows.
   public var initialReconnectBackoff: Duration = .milliseconds(200)
-  /// The shortest time that an attempt to connect is given.
-  public var minReconnectBackoff: Duration = .milliseconds(200)
+  /// How long one attempt to connect may take, until the server's first words.
+  public var connectTimeout: Duration = .seconds(20)
   /// The longest wait between two attempts to connect.
   public var maxReconnectBackoff: Duration = .seconds(10)
   /// How dead connections are found and idle ones kept.

@@ -1,4 +1,5 @@
 import CGRPC
+import Logging
 
 /// A place in which one call after another arrives: hundreds of them wait on each queue, since a core
 /// that finds none has to take a slow path.
@@ -30,7 +31,11 @@ final class RequestSlot: EventTarget, @unchecked Sendable {
       } else {
         cgrpc_server_request_unregistered(handle, request, queue.handle, tag)
       }
-    if !asked { _ = Tag.take(tag) }
+    if asked { return }
+    _ = Tag.take(tag)
+    server.logger.critical(
+      "the gRPC core refused to wait for a call",
+      metadata: ["method": "\(method?.handler.path ?? "unknown methods")"])
   }
 
   override func handle(_ purpose: Purpose, succeeded: Bool) {

@@ -163,7 +163,8 @@ final class ServerCall: StreamCall, @unchecked Sendable {
       if succeeded { batchSent() } else { cancelled() }
     case .received:
       let message = succeeded ? native.takeMessage() : nil
-      if message == nil, !succeeded { cancelled() } else { deliver(message) }
+      let failed = message == nil && (!succeeded || cgrpc_message_failed(native.handle))
+      if failed { cancelled() } else { deliver(message) }
     case .arrived, .ended, .serverStopped: break
     }
     tagReturned()

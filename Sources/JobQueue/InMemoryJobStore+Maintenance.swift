@@ -1,0 +1,67 @@
+import Synchronization
+
+extension InMemoryJobStore {
+  public func rescue(limit: Int) async throws(JobStoreError) -> [Job] {
+    let now = now()
+    return try change { state, signals in
+      let lost = state.jobs.values.map(\.job).filter { job in
+        guard job.state == .running, let executor = job.executor else { return false }
+        return state.executors[executor].map { $0.expireTime <= now } ?? true
+      }
+      .sorted { $0.id < $1.id }
+      var rescued: [Job] = []
+      for var job in lost.prefix(max(limit, 0)) where job.rescue(at: now) {
+        state.jobs[job.id]?.job = job
+        rescued.append(job)
+        signals.append(.revoked(job.id))
+        signals.append(job.state.isTerminal ? .progressed(job.id, nil) : .ready)
+      }
+      let busy = Set(
+        state.jobs.values.filter { $0.job.state == .running }.compactMap(\.job.executor))
+      state.executors = state.executors.filter {
+        $0.value.expireTime > now || busy.contains($0.key)
+      }
+      return rescued
+    }
+  }
+
+  public func expire(limit: Int) async throws(JobStoreError) -> [Job] {
+    let now = now()
+    return try change { state, signals in
+      let overdue = state.jobs.values.map(\.job).filter { $0.isOverdue(at: now) }
+        .sorted { left, right in
+          let leftDeadline = left.spec.deadline ?? now
+          let rightDeadline = right.spec.deadline ?? now
+          return (leftDeadline, left.id) < (rightDeadline, right.id)
+        }
+      var expired: [Job] = []
+      for var job in overdue.prefix(max(limit, 0)) {
+        let wasRunning = job.state == .running
+        guard job.revoke(as: .expired, at: now) else { continue }
+        state.jobs[job.id]?.job = job
+        expired.append(job)
+        if wasRunning { signals.append(.revoked(job.id)) }
+        signals.append(.progressed(job.id, nil))
+      }
+      return expired
+    }
+  }
+
+  public func statistics() async throws(JobStoreError) -> QueueStatistics {
+    let now = now()
+    return state.withLock { state in
+      var jobs: [JobState: Int64] = [:]
+      for state in JobState.allCases { jobs[state] = 0 }
+      var outputTokens: Int64 = 0
+      var oldest: Timestamp?
+      for entry in state.jobs.values {
+        jobs[entry.job.state, default: 0] += 1
+        outputTokens += entry.job.usage.outputTokens
+        guard entry.job.isReady(at: now) else { continue }
+        let ready = max(entry.job.createTime, entry.job.spec.runAfter ?? entry.job.createTime)
+        oldest = oldest.map { min($0, ready) } ?? ready
+      }
+      return QueueStatistics(jobs: jobs, oldestReadyTime: oldest, outputTokens: outputTokens)
+    }
+  }
+}

@@ -1,0 +1,77 @@
+import ArgumentParser
+import Foundation
+import RPC
+
+/// How to reach the service; shared by all commands that talk to one.
+struct ClientFlags: ParsableArguments {
+  @Option(help: "The service: HOST:PORT or unix:PATH. [MILLRACE_ADDRESS, or 127.0.0.1:50051]")
+  var address: String?
+
+  @Option(help: "The tenant to speak for. [MILLRACE_TENANT, or default]")
+  var tenant: String?
+
+  @Option(help: "PEM file with the roots that the service's certificate comes from; for TLS.")
+  var tlsRoots: String?
+
+  @Option(help: "PEM file with this client's certificate; for mutual TLS.")
+  var tlsCertificate: String?
+
+  @Option(help: "PEM file with this client's private key; for mutual TLS.")
+  var tlsKey: String?
+
+  @Option(help: "Seconds that a call may take; watching is not limited.")
+  var timeout: Double = 30
+
+  @Flag(help: "Print JSON.")
+  var json = false
+
+  func validate() throws {
+    guard timeout > 0, timeout <= 86_400 else {
+      throw ValidationError("--timeout must be over 0 and at most 86400 seconds")
+    }
+    guard (tlsCertificate == nil) == (tlsKey == nil) else {
+      throw ValidationError("--tls-certificate and --tls-key go together")
+    }
+  }
+
+  var target: String {
+    address ?? ProcessInfo.processInfo.environment["MILLRACE_ADDRESS"] ?? "127.0.0.1:50051"
+  }
+
+  /// Connects, runs the body and disconnects.
+  func withClient<Value>(_ body: (JobClient) async throws -> Value) async throws -> Value {
+    do {
+      guard let address = SocketAddress(target) else {
+        throw CommandFailure("--address is \(target); it must be HOST:PORT or unix:PATH")
+      }
+      var configuration = ClientConfiguration(address: address)
+      configuration.maxReceiveMessageBytes = 256 << 20
+      configuration.maxSendMessageBytes = 16 << 20
+      if let roots = tlsRoots {
+        let rootBytes = try readFile(roots, "--tls-roots")
+        if let certificate = tlsCertificate, let key = tlsKey {
+          configuration.credentials = .mutualTLS(
+            roots: rootBytes, certificateChain: try readFile(certificate, "--tls-certificate"),
+            privateKey: try readFile(key, "--tls-key"))
+        } else {
+          configuration.credentials = .tls(roots: rootBytes)
+        }
+      }
+      let client = try Client(configuration: configuration)
+      let jobs = JobClient(
+        client: client, target: target,
+        tenant: tenant ?? ProcessInfo.processInfo.environment["MILLRACE_TENANT"],
+        timeout: .seconds(timeout))
+      let result: Result<Value, any Error>
+      do {
+        result = .success(try await body(jobs))
+      } catch {
+        result = .failure(error)
+      }
+      await client.shutDown()
+      return try result.get()
+    } catch {
+      throw CommandFailure(error)
+    }
+  }
+}

@@ -1,0 +1,101 @@
+import Messages
+import RPC
+import SwiftProtobuf
+
+/// Calls of a service, typed, with errors in words.
+struct JobClient {
+  let client: Client
+  let target: String
+  let tenant: String?
+  let timeout: Duration
+
+  func call<Response: Message>(
+    _ method: String, _ request: some Message, as _: Response.Type = Response.self
+  ) async throws -> Response {
+    do {
+      let bytes = try await client.unary(
+        "/millrace.v1.\(method)", try request.serializedBytes(), options: options(timeout))
+      return try Response(serializedBytes: bytes)
+    } catch let error as RPCError {
+      throw explained(error)
+    }
+  }
+
+  /// Follows a stream of events; `deliver` answers whether to go on.
+  func events(
+    _ method: String, _ request: some Message,
+    deliver: (Millrace_V1_JobEvent) async throws -> Void
+  ) async throws {
+    do {
+      let stream = try client.serverStreaming(
+        "/millrace.v1.\(method)", try request.serializedBytes(), options: options(nil))
+      for try await bytes in stream {
+        try await deliver(try Millrace_V1_JobEvent(serializedBytes: bytes))
+      }
+    } catch let error as RPCError {
+      throw explained(error)
+    }
+  }
+
+  /// Watches a job from a token on, to its end. When the connection breaks or the service
+  /// restarts, goes on from the next token.
+  func follow(
+    _ id: String, from index: Int64, deliver: (Millrace_V1_JobEvent) async throws -> Void
+  ) async throws {
+    var request = Millrace_V1_WatchJobRequest()
+    request.id = id
+    request.fromToken = index
+    var failures = 0
+    while true {
+      var hasFinished = false
+      do {
+        try await events("JobService/WatchJob", request) { event in
+          failures = 0
+          if case .tokens(let tokens) = event.event {
+            request.fromToken = tokens.firstIndex + Int64(tokens.tokenIds.count)
+          }
+          if case .finished = event.event { hasFinished = true }
+          try await deliver(event)
+        }
+        if hasFinished { return }
+        throw CommandFailure("the service ended the watch before the job ended")
+      } catch let failure as CallFailure where failure.code == .unavailable && failures < 10 {
+        failures += 1
+        Output.remark("The connection to \(target) broke; going on from token \(request.fromToken)")
+        try await Task.sleep(for: .seconds(min(failures, 3)))
+      }
+    }
+  }
+
+  private func options(_ timeout: Duration?) -> CallOptions {
+    var metadata = Metadata()
+    if let tenant { metadata.append("millrace-tenant", tenant) }
+    return CallOptions(timeout: timeout, metadata: metadata)
+  }
+
+  private func explained(_ error: RPCError) -> CallFailure {
+    CallFailure(error, target: target)
+  }
+}
+
+/// A failed call in words: the message, each bad field, and what to do.
+struct CallFailure: Error, CustomStringConvertible {
+  var code: StatusCode
+  var description: String
+
+  init(_ error: RPCError, target: String) {
+    code = error.code
+    var lines = ["\(error.code): \(error.message)"]
+    let status = error.details.flatMap { try? Google_Rpc_Status(serializedBytes: $0) }
+    for detail in status?.details ?? [] {
+      if let request = try? Google_Rpc_BadRequest(unpackingAny: detail) {
+        lines += request.fieldViolations.map { "  \($0.field): \($0.description_p)" }
+      }
+    }
+    if error.code == .unavailable, status == nil {
+      lines.append(
+        "  Is a service listening on \(target)? Start one: millrace serve --model NAME=PATH")
+    }
+    description = lines.joined(separator: "\n")
+  }
+}

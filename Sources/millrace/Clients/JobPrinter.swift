@@ -1,0 +1,115 @@
+import Foundation
+import Messages
+import SwiftProtobuf
+
+/// Shows a job's events: text as it comes, then a line of timings; or each event as JSON.
+struct JobPrinter {
+  var json: Bool
+
+  /// Watches a job to its end. Ctrl-C leaves the job running and says how to watch on.
+  func follow(_ id: String, from index: Int64, _ client: JobClient) async throws {
+    let interruption = Interruption(
+      message: "\nThe job goes on. Watch it again: millrace watch \(id)")
+    defer { interruption.cancel() }
+    var ended: Millrace_V1_Job?
+    try await client.follow(id, from: index) { event in
+      if json { Output.line(try event.jsonLine()) }
+      switch event.event {
+      case .tokens(let tokens): if !json { Output.text(tokens.text) }
+      case .finished(let job): ended = job
+      case .state, nil: break
+      }
+    }
+    guard let ended else { return }
+    if !json {
+      Output.line("")
+      Output.remark(Self.timings(of: ended))
+    }
+    guard ended.state == .succeeded else {
+      let reason = ended.hasError ? ended.error.message : "by its owner or its deadline"
+      throw CommandFailure("the job ended as \(ended.state.word): \(reason)")
+    }
+  }
+
+  /// One line of what the job took, all from the times that the service stored.
+  static func timings(of job: Millrace_V1_Job) -> String {
+    var parts = ["\(job.state.word)"]
+    if job.finishReason != .unspecified { parts[0] += " (\(job.finishReason.word))" }
+    parts.append("\(job.usage.outputTokens) tokens")
+    if job.hasStartTime {
+      parts.append("queue wait \(milliseconds(job.createTime, job.startTime)) ms")
+    }
+    if job.hasFirstTokenTime {
+      parts.append(
+        "time to first token \(milliseconds(job.createTime, job.firstTokenTime)) ms")
+    }
+    if job.hasStartTime, job.hasFinishTime {
+      let seconds = job.finishTime.date.timeIntervalSince(job.startTime.date)
+      if seconds > 0 {
+        let rate = Double(job.usage.outputTokens) / seconds
+        parts.append("\(String(format: "%.1f", rate)) tokens/s")
+      }
+    }
+    return parts.joined(separator: " · ")
+  }
+
+  private static func milliseconds(
+    _ start: Google_Protobuf_Timestamp, _ end: Google_Protobuf_Timestamp
+  ) -> String {
+    String(format: "%.1f", end.date.timeIntervalSince(start.date) * 1_000)
+  }
+}
+
+/// Ends the program on Ctrl-C with a remark and the exit status that shells expect.
+struct Interruption {
+  private let source: any DispatchSourceSignal
+
+  init(message: String) {
+    signal(SIGINT, SIG_IGN)
+    source = DispatchSource.makeSignalSource(signal: SIGINT)
+    source.setEventHandler {
+      Output.remark(message)
+      exit(130)
+    }
+    source.resume()
+  }
+
+  func cancel() {
+    source.cancel()
+    signal(SIGINT, SIG_DFL)
+  }
+}
+
+extension Message {
+  /// The message in the JSON mapping of protobuf, with the field names of the `.proto` files.
+  func jsonLine() throws -> String {
+    var options = JSONEncodingOptions()
+    options.preserveProtoFieldNames = true
+    return try jsonString(options: options)
+  }
+}
+
+extension Millrace_V1_JobState {
+  var word: String {
+    switch self {
+    case .queued: "queued"
+    case .running: "running"
+    case .succeeded: "succeeded"
+    case .failed: "failed"
+    case .cancelled: "cancelled"
+    case .expired: "expired"
+    case .unspecified, .UNRECOGNIZED: "unknown"
+    }
+  }
+}
+
+extension Millrace_V1_FinishReason {
+  var word: String {
+    switch self {
+    case .stop: "end of text"
+    case .stopString: "stop string"
+    case .length: "length"
+    case .unspecified, .UNRECOGNIZED: "unknown"
+    }
+  }
+}

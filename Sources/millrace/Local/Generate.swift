@@ -1,0 +1,149 @@
+import ArgumentParser
+import Foundation
+import Inference
+
+struct Generate: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Run a model here, without a service or a queue.",
+    discussion: """
+      The same model, prompt, parameters and seed give the same text as a job does.
+
+      Example: millrace generate --model model.gguf --prompt "Once upon a time" --temperature 0
+      """)
+
+  @OptionGroup var model: ModelFlags
+  @OptionGroup(title: "Sampling") var sampling: SamplingFlags
+
+  @Option(help: "The prompt; - reads it from standard input.")
+  var prompt: String
+
+  @Option(help: "The most tokens of prompt and output together. [the model's, at most 4096]")
+  var contextLength: Int?
+
+  @Flag(help: "Print ids, text, finish reason and timings as JSON, at the end.")
+  var json = false
+
+  func run() async throws {
+    try explaining {
+      let start = ContinuousClock.now
+      let language = try model.load()
+      let prompt = language.encodePrompt(try PromptArgument.text(prompt))
+      let engine = try Engine(
+        model: language,
+        options: EngineOptions(
+          maxSequences: 1, contextLength: contextLength, threads: model.threads,
+          kernelPath: model.kernels))
+      let loaded = ContinuousClock.now
+      try engine.add(
+        GenerationRequest(
+          sequence: 1, promptTokens: prompt, options: sampling.options))
+      var result = Generated(promptIds: prompt)
+      var firstToken: ContinuousClock.Instant?
+      while engine.hasWork {
+        for output in try engine.step() {
+          if let failure = output.failure { throw failure }
+          firstToken = firstToken ?? .now
+          let text = output.tokens.map(\.text).joined() + output.trailingText
+          if !json { Output.text(text) }
+          result.text += text
+          result.ids += output.tokens.map(\.token)
+          if sampling.logprobs != nil {
+            result.logprobs = (result.logprobs ?? []) + output.tokens.map(Generated.Logprobs.init)
+          }
+          result.finishReason = output.finish?.rawValue ?? result.finishReason
+        }
+      }
+      result.timings = Timings(
+        started: start, loaded: loaded, firstToken: firstToken ?? .now, ended: .now,
+        tokens: result.ids.count)
+      if json {
+        try Output.json(result)
+      } else {
+        Output.line("")
+        Output.remark(result.timings.line(tokens: result.ids.count))
+      }
+    }
+  }
+}
+
+/// What `generate --json` prints.
+struct Generated: Encodable {
+  struct Logprobs: Encodable {
+    struct Candidate: Encodable {
+      var id: Int32
+      var logprob: Float
+    }
+
+    var id: Int32
+    var logprob: Float?
+    var top: [Candidate]
+
+    init(_ token: GeneratedToken) {
+      id = token.token
+      logprob = token.logprob
+      top = token.topLogprobs.map { Candidate(id: $0.token, logprob: $0.logprob) }
+    }
+  }
+
+  var promptIds: [Int32]
+  var ids: [Int32] = []
+  var text = ""
+  var finishReason = ""
+  var logprobs: [Logprobs]?
+  var timings = Timings()
+
+  enum CodingKeys: String, CodingKey {
+    case promptIds = "prompt_ids"
+    case ids, text
+    case finishReason = "finish_reason"
+    case logprobs, timings
+  }
+
+  init(promptIds: [Int32]) {
+    self.promptIds = promptIds
+  }
+}
+
+/// How long the parts of a generation took, in seconds.
+struct Timings: Encodable {
+  var loadSeconds = 0.0
+  var timeToFirstTokenSeconds = 0.0
+  var decodeSeconds = 0.0
+  var tokensPerSecond = 0.0
+
+  enum CodingKeys: String, CodingKey {
+    case loadSeconds = "load_seconds"
+    case timeToFirstTokenSeconds = "time_to_first_token_seconds"
+    case decodeSeconds = "decode_seconds"
+    case tokensPerSecond = "tokens_per_second"
+  }
+
+  init() {}
+
+  init(
+    started: ContinuousClock.Instant, loaded: ContinuousClock.Instant,
+    firstToken: ContinuousClock.Instant, ended: ContinuousClock.Instant, tokens: Int
+  ) {
+    loadSeconds = started.duration(to: loaded) / .seconds(1)
+    timeToFirstTokenSeconds = loaded.duration(to: firstToken) / .seconds(1)
+    decodeSeconds = firstToken.duration(to: ended) / .seconds(1)
+    tokensPerSecond = decodeSeconds > 0 ? Double(max(tokens - 1, 0)) / decodeSeconds : 0
+  }
+
+  func line(tokens: Int) -> String {
+    let first = String(format: "%.1f", timeToFirstTokenSeconds * 1_000)
+    let rate = String(format: "%.1f", tokensPerSecond)
+    return "\(tokens) tokens · time to first token \(first) ms · \(rate) tokens/s"
+  }
+}
+
+extension SamplingFlags {
+  /// The engine's form. A seed that was not given is drawn.
+  var options: SamplingOptions {
+    SamplingOptions(
+      maxTokens: Int(maxTokens), temperature: temperature, topK: Int(topK), topP: topP,
+      minP: minP, repetitionPenalty: repetitionPenalty, presencePenalty: presencePenalty,
+      frequencyPenalty: frequencyPenalty, seed: seed ?? .random(in: 0...UInt64.max), stop: stop,
+      logprobs: logprobs.map(Int.init))
+  }
+}

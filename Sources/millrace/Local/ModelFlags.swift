@@ -1,0 +1,30 @@
+public import ArgumentParser
+import Inference
+public import Tensors
+
+extension KernelPath: ExpressibleByArgument {}
+
+/// A model that is run here, without a service.
+struct ModelFlags: ParsableArguments {
+  @Option(help: "The model, a GGUF file.")
+  var model: String
+
+  @Option(help: "Threads that compute. [one a core]")
+  var threads: Int?
+
+  @Option(help: "Kernels: auto, scalar, avx2 or avx512. The output is the same.")
+  var kernels: KernelPath = .auto
+
+  func validate() throws {
+    if let threads, !(1...1_024).contains(threads) {
+      throw ValidationError("--threads must be from 1 to 1024")
+    }
+  }
+
+  func load() throws -> LanguageModel {
+    try explaining {
+      try LanguageModel.load(
+        path: model, options: LoadOptions(kernelPath: kernels, threads: threads))
+    }
+  }
+}

@@ -1,0 +1,60 @@
+import ArgumentParser
+import JobStorePostgres
+
+struct Migrate: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Bring a database's schema up to date.",
+    discussion: """
+      `serve` does this by itself at its start. Migrations only go forward, and each is safe on a \
+      database in use.
+
+      Example: millrace migrate --database-url postgresql://localhost/millrace --status
+      """)
+
+  @OptionGroup var database: DatabaseFlags
+
+  @Flag(help: "Only show what is applied and what is pending.")
+  var status = false
+
+  @Flag(help: "Print JSON.")
+  var json = false
+
+  /// What `--json` prints.
+  private struct Report: Encodable {
+    struct Step: Encodable {
+      var number: Int32
+      var name: String
+      var checksum: String
+    }
+
+    var applied: [Step]
+    var pending: [Step]
+  }
+
+  func run() async throws {
+    do {
+      let logger = commandLogger()
+      let report = try await database.withConnection(logger: logger) { connection in
+        let migrator = Migrator(logger: logger)
+        if !status { try await migrator.migrate(on: connection) }
+        let status = try await migrator.status(on: connection)
+        return Report(
+          applied: status.applied.map {
+            Report.Step(number: $0.number, name: $0.name, checksum: $0.checksum)
+          },
+          pending: status.pending.map {
+            Report.Step(number: $0.number, name: $0.name, checksum: $0.checksum)
+          })
+      }
+      if json {
+        try Output.json(report)
+        return
+      }
+      for step in report.applied { Output.line("applied  \(step.number)  \(step.name)") }
+      for step in report.pending { Output.line("pending  \(step.number)  \(step.name)") }
+      if report.pending.isEmpty { Output.remark("The schema is up to date") }
+    } catch {
+      throw CommandFailure(error)
+    }
+  }
+}

@@ -1,0 +1,55 @@
+import ArgumentParser
+
+/// The flags of `serve`. Each can also be set as MILLRACE_NAME, or in the settings file.
+struct ServeFlags: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "A model to serve, as NAME=PATH of a GGUF file. May be repeated.", valueName: "name=path"))
+  var model: [String] = []
+
+  @Option(help: "Where to listen: HOST:PORT or unix:PATH. May be repeated. [127.0.0.1:50051]")
+  var listen: [String] = []
+
+  @Option(help: "Folder for the private database and its log. [~/.local/share/millrace]")
+  var dataDir: String?
+
+  @Option(
+    name: .customLong("database-url"),
+    help: ArgumentHelp(
+      "A PostgreSQL 14 or later to use instead of the private one.",
+      valueName: "postgresql://…"))
+  var databaseURL: String?
+
+  @Option(help: "System user that runs the private database when this is root. [postgres]")
+  var databaseUser: String?
+
+  @Option(help: "Threads that compute. [one a core]")
+  var threads: Int?
+
+  @Option(help: "How many jobs run at once, for each model. [16]")
+  var slots: Int?
+
+  @Option(help: "The most tokens of prompt and output together. [the model's, at most 4096]")
+  var contextLength: Int?
+
+  @Option(help: "Kernels: auto, scalar, avx2 or avx512. The output is the same. [auto]")
+  var kernels: String?
+
+  @Option(help: "PEM file with the server's certificate chain; switches TLS on.")
+  var tlsCertificate: String?
+
+  @Option(help: "PEM file with the server's private key.")
+  var tlsKey: String?
+
+  @Option(help: "PEM file with the roots that clients' certificates must come from (mutual TLS).")
+  var tlsClientRoots: String?
+
+  @Option(help: "How long running calls may take to end at a shutdown. [10]")
+  var drainSeconds: Int?
+
+  @Option(help: "trace, debug, info, notice, warning, error or critical. [info]")
+  var logLevel: String?
+
+  @Option(help: "The settings file. [millrace.yaml, if there is one]")
+  var config: String?
+}

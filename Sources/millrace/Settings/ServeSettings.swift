@@ -1,0 +1,103 @@
+import Foundation
+import Logging
+import Tensors
+
+/// Everything that `serve` goes by, with all sources taken together.
+struct ServeSettings {
+  struct NamedModel {
+    var name: String
+    var path: String
+  }
+
+  var models: [NamedModel]
+  var listen: [String]
+  var dataDirectory: String
+  var databaseURL: String?
+  var threads: Int?
+  var slots: Int
+  var contextLength: Int?
+  var kernelPath: KernelPath
+  var tlsCertificate: String?
+  var tlsKey: String?
+  var tlsClientRoots: String?
+  var drainSeconds: Int
+  var logLevel: Logger.Level
+  var databaseUser: String?
+  var entries: [SettingsSource.Entry]
+
+  static let keys: Set<String> = [
+    "model", "listen", "data-dir", "database-url", "threads", "slots", "context-length", "kernels",
+    "tls-certificate", "tls-key", "tls-client-roots", "drain-seconds", "log-level",
+    "database-user",
+  ]
+
+  init(_ flags: ServeFlags, environment: [String: String]) throws(CommandFailure) {
+    var source = try SettingsSource(
+      file: flags.config ?? environment["MILLRACE_CONFIG"], environment: environment,
+      keys: Self.keys)
+    models = try Self.models(source.list("model", flags: flags.model, default: []))
+    listen = source.list("listen", flags: flags.listen, default: ["127.0.0.1:50051"])
+    dataDirectory =
+      source.string("data-dir", flag: flags.dataDir, default: Self.defaultDataDirectory) ?? ""
+    databaseURL = source.string("database-url", flag: flags.databaseURL, isSecret: true)
+    threads = try source.integer("threads", flag: flags.threads, default: nil, in: 1...1_024)
+    slots = try source.integer("slots", flag: flags.slots, default: 16, in: 1...1_024) ?? 16
+    contextLength = try source.integer(
+      "context-length", flag: flags.contextLength, default: nil, in: 2...10_000_000)
+    kernelPath = try Self.choice(
+      "kernels", source.string("kernels", flag: flags.kernels, default: "auto"))
+    tlsCertificate = source.string("tls-certificate", flag: flags.tlsCertificate)
+    tlsKey = source.string("tls-key", flag: flags.tlsKey)
+    tlsClientRoots = source.string("tls-client-roots", flag: flags.tlsClientRoots)
+    drainSeconds =
+      try source.integer("drain-seconds", flag: flags.drainSeconds, default: 10, in: 0...3_600)
+      ?? 10
+    let level = source.string("log-level", flag: flags.logLevel, default: "info") ?? "info"
+    guard let logLevel = Logger.Level(rawValue: level) else {
+      throw CommandFailure(
+        "log-level is \(level); it must be one of "
+          + Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))
+    }
+    self.logLevel = logLevel
+    databaseUser = source.string("database-user", flag: flags.databaseUser)
+    entries = source.entries
+    guard (tlsCertificate == nil) == (tlsKey == nil) else {
+      throw CommandFailure("tls-certificate and tls-key go together; give both or none")
+    }
+    guard tlsClientRoots == nil || tlsCertificate != nil else {
+      throw CommandFailure("tls-client-roots needs tls-certificate and tls-key")
+    }
+  }
+
+  static var defaultDataDirectory: String {
+    let home = FileManager.default.homeDirectoryForCurrentUser.path
+    return "\(home)/.local/share/millrace"
+  }
+
+  private static func models(_ texts: [String]) throws(CommandFailure) -> [NamedModel] {
+    var models: [NamedModel] = []
+    for text in texts {
+      let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
+      guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty else {
+        throw CommandFailure(
+          "--model is \(text); it must be NAME=PATH, for example story=models/story.gguf")
+      }
+      guard !models.contains(where: { $0.name == parts[0] }) else {
+        throw CommandFailure("two models are called \(parts[0]); give each its own name")
+      }
+      models.append(NamedModel(name: parts[0], path: parts[1]))
+    }
+    return models
+  }
+
+  private static func choice<Value: RawRepresentable & CaseIterable>(
+    _ key: String, _ text: String?
+  ) throws(CommandFailure) -> Value where Value.RawValue == String {
+    guard let value = text.flatMap(Value.init(rawValue:)) else {
+      throw CommandFailure(
+        "\(key) is \(text ?? "empty"); it must be one of "
+          + Value.allCases.map(\.rawValue).joined(separator: ", "))
+    }
+    return value
+  }
+}

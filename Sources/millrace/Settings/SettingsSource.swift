@@ -1,0 +1,123 @@
+import Foundation
+import Yams
+
+/// Where a setting's value came from, strongest first.
+enum SettingOrigin: String, Encodable {
+  case flag = "flag"
+  case environment = "environment"
+  case file = "file"
+  case builtIn = "default"
+}
+
+/// Settings from flags, then environment (`MILLRACE_…`), then a YAML file, then defaults.
+///
+/// Each look-up notes where the value came from, for `--print-config`.
+struct SettingsSource {
+  /// One setting in force.
+  struct Entry {
+    var key: String
+    var value: String
+    var origin: SettingOrigin
+  }
+
+  private let environment: [String: String]
+  private let file: [String: [String]]
+  /// In the order in which they were asked for.
+  private(set) var entries: [Entry] = []
+
+  /// - Parameters:
+  ///   - path: the file; `nil` looks for `millrace.yaml` in the working folder.
+  ///   - keys: all the settings there are, to refuse misspelled ones.
+  init(
+    file path: String?, environment: [String: String], keys: Set<String>
+  ) throws(CommandFailure) {
+    self.environment = environment
+    let standard = "millrace.yaml"
+    guard let path = path ?? (FileManager.default.fileExists(atPath: standard) ? standard : nil)
+    else {
+      file = [:]
+      return
+    }
+    file = try Self.read(path, keys: keys)
+  }
+
+  /// The values of a setting that may be given several times.
+  mutating func list(
+    _ key: String, flags: [String], default values: [String], isSecret: Bool = false
+  ) -> [String] {
+    let variable =
+      "MILLRACE_" + key.uppercased().replacingOccurrences(of: "-", with: "_")
+    let (found, origin): ([String], SettingOrigin) =
+      if !flags.isEmpty {
+        (flags, .flag)
+      } else if let text = environment[variable], !text.isEmpty {
+        (text.split(separator: ",").map(String.init), .environment)
+      } else if let list = file[key] {
+        (list, .file)
+      } else {
+        (values, .builtIn)
+      }
+    let shown = isSecret ? found.map(Self.masked) : found
+    entries.append(Entry(key: key, value: shown.joined(separator: ","), origin: origin))
+    return found
+  }
+
+  mutating func string(
+    _ key: String, flag: String?, default value: String? = nil, isSecret: Bool = false
+  ) -> String? {
+    let flags = flag.map { [$0] } ?? []
+    let values = list(
+      key, flags: flags, default: value.map { [$0] } ?? [], isSecret: isSecret)
+    return values.isEmpty ? nil : values.joined(separator: ",")
+  }
+
+  mutating func integer(
+    _ key: String, flag: Int?, default value: Int?, in range: ClosedRange<Int>
+  ) throws(CommandFailure) -> Int? {
+    guard let text = string(key, flag: flag.map(String.init), default: value.map(String.init))
+    else { return nil }
+    guard let number = Int(text), range.contains(number) else {
+      throw CommandFailure(
+        "\(key) is \(text); it must be a whole number from \(range.lowerBound) to "
+          + "\(range.upperBound)")
+    }
+    return number
+  }
+
+  /// A connection string without its password.
+  static func masked(_ text: String) -> String {
+    text
+      .replacing(#/:[^:@/]+@/#, with: ":*****@")
+      .replacing(#/password=('[^']*'|\S+)/#, with: "password=*****")
+  }
+
+  private static func read(
+    _ path: String, keys: Set<String>
+  ) throws(CommandFailure) -> [String: [String]] {
+    let loaded: Any?
+    do {
+      loaded = try Yams.load(yaml: String(contentsOfFile: path, encoding: .utf8))
+    } catch {
+      throw CommandFailure("the settings file \(path) cannot be read: \(error)")
+    }
+    guard let loaded else { return [:] }
+    guard let settings = loaded as? [String: Any] else {
+      throw CommandFailure("the settings file \(path) must hold lines of the form `key: value`")
+    }
+    var values: [String: [String]] = [:]
+    for (key, value) in settings {
+      guard keys.contains(key) else {
+        throw CommandFailure(
+          "the settings file \(path) holds \(key), which is no setting; there are: "
+            + keys.sorted().joined(separator: ", "))
+      }
+      switch value {
+      case let list as [Any]: values[key] = list.map { "\($0)" }
+      case let table as [String: Any]:
+        values[key] = table.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+      default: values[key] = ["\(value)"]
+      }
+    }
+    return values
+  }
+}

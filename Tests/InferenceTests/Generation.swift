@@ -1,0 +1,42 @@
+import Inference
+
+/// An output put together from the steps that it came in.
+struct Generation: Hashable {
+  var tokens: [Int32] = []
+  var pieces: [String] = []
+  var logprobs: [UInt32] = []
+  var finish: FinishReason?
+  var failure: InferenceError.Code?
+  var trailing = ""
+
+  var text: String { pieces.joined() + trailing }
+}
+
+/// Runs all requests to their ends; `meanwhile` is called after each step with its number.
+func generate(
+  _ engine: Engine, _ requests: [GenerationRequest], meanwhile: (Int) throws -> Void = { _ in }
+) throws -> [UInt64: Generation] {
+  var results: [UInt64: Generation] = [:]
+  for request in requests {
+    try engine.add(request)
+    results[request.sequence] = Generation()
+  }
+  var step = 0
+  while engine.hasWork {
+    for output in try engine.step() { results[output.sequence]?.take(output) }
+    step += 1
+    try meanwhile(step)
+  }
+  return results
+}
+
+extension Generation {
+  mutating func take(_ output: SequenceOutput) {
+    tokens += output.tokens.map(\.token)
+    pieces += output.tokens.map(\.text)
+    logprobs += output.tokens.compactMap { $0.logprob?.bitPattern }
+    trailing += output.trailingText
+    finish = output.finish ?? finish
+    failure = output.failure?.code ?? failure
+  }
+}

@@ -1,0 +1,148 @@
+import Foundation
+import JobQueue
+import Testing
+
+@Suite(.serialized) struct ClaimTests {
+  @Test("a claim starts the job under a new epoch", arguments: StoreKind.allCases)
+  func claim(kind: StoreKind) async throws {
+    try await withStore(kind) { test in
+      let executor = try await test.executor()
+      let id = try await test.submit()
+      test.clock.advance(by: .seconds(2))
+      let claimed = try await test.claim(executor, ["model": 5])
+      #expect(claimed.map(\.job.id) == [id])
+      let job = try #require(claimed.first?.job)
+      #expect(job.state == .running)
+      #expect(job.executor == executor)
+      #expect(job.attempt == 1)
+      #expect(job.epoch == 1)
+      #expect(job.startTime == test.clock.now)
+      #expect(try await test.job(id) == job)
+      #expect(try await test.claim(executor, ["model": 5]).isEmpty)
+    }
+  }
+
+  @Test("priority comes before age, and models have rooms of their own",
+    arguments: StoreKind.allCases)
+  func order(kind: StoreKind) async throws {
+    try await withStore(kind) { test in
+      let executor = try await test.executor(models: ["model", "other"])
+      let low = try await test.submit(priority: -1)
+      let old = try await test.submit()
+      let new = try await test.submit()
+      let high = try await test.submit(priority: 9)
+      let others = [
+        try await test.submit(model: "other"), try await test.submit(model: "other"),
+      ]
+      _ = try await test.submit(model: "third")
+      #expect(try await test.claim(executor, ["model": 2]).map(\.job.id) == [high, old])
+      let rest = try await test.claim(executor, ["model": 5, "other": 1, "none": 3])
+      #expect(Set(rest.map(\.job.id)) == [new, low, others[0]])
+      #expect(try await test.claim(executor, ["other": 0]).isEmpty)
+      #expect(try await test.claim(executor, [:]).isEmpty)
+    }
+  }
+
+  @Test("tenants share fairly within a priority", arguments: StoreKind.allCases)
+  func fairness(kind: StoreKind) async throws {
+    try await withStore(kind) { test in
+      let executor = try await test.executor()
+      var greedy: [JobID] = []
+      for _ in 0..<6 { greedy.append(try await test.submit(tenant: "greedy")) }
+      let modest = [try await test.submit(tenant: "m"), try await test.submit(tenant: "m")]
+      let urgent = try await test.submit(tenant: "greedy", priority: 1)
+      // The urgent job counts for its tenant: then it is the other's turn.
+      let first = try await test.claim(executor, ["model": 2])
+      #expect(first.map(\.job.id) == [urgent, modest[0]])
+      // One running each: the older job goes first, then in turns.
+      let second = try await test.claim(executor, ["model": 3])
+      #expect(Set(second.map(\.job.id)) == [greedy[0], modest[1], greedy[1]])
+      // The modest tenant's new job overtakes the greedy one's old ones.
+      let late = try await test.submit(tenant: "m")
+      #expect(try await test.claim(executor).map(\.job.id) == [late])
+    }
+  }
+
+  @Test("a job is claimed only between run_after and deadline", arguments: StoreKind.allCases)
+  func schedule(kind: StoreKind) async throws {
+    try await withStore(kind) { test in
+      let executor = try await test.executor()
+      let now = test.clock.now
+      let later = try await test.submit(runAfter: now + .seconds(10))
+      let closing = try await test.submit(deadline: now + .seconds(5))
+      let past = try await test.submit(runAfter: now)
+      #expect(try await test.claim(executor).map(\.job.id) == [closing])
+      try await test.store.deregister(executor)  // hands it back
+      let other = try await test.executor()
+      test.clock.advance(by: .seconds(5))
+      #expect(try await test.claim(other, ["model": 3]).map(\.job.id) == [past])
+      test.clock.advance(by: .seconds(5))
+      #expect(try await test.claim(other, ["model": 3]).map(\.job.id) == [later])
+    }
+  }
+
+  @Test("executors that are unknown, draining or past their lease get nothing",
+    arguments: StoreKind.allCases)
+  func refused(kind: StoreKind) async throws {
+    try await withStore(kind) { test in
+      try await test.submit()
+      #expect(try await test.claim(ExecutorID()).isEmpty)
+      let draining = try await test.executor()
+      #expect(try await test.store.drain(draining))
+      #expect(try await test.claim(draining).isEmpty)
+      let beat = try await test.store.heartbeat(
+        draining, leases: [], leaseDuration: StoreUnderTest.leaseDuration)
+      #expect(beat == HeartbeatResult(isRegistered: true, isDraining: true, held: []))
+      let late = try await test.executor()
+      test.clock.advance(by: StoreUnderTest.leaseDuration)
+      #expect(try await test.claim(late).isEmpty)
+      _ = try await test.store.heartbeat(
+        late, leases: [], leaseDuration: StoreUnderTest.leaseDuration)
+      #expect(try await test.claim(late).count == 1)
+      #expect(try await test.store.drain(ExecutorID()) == false)
+    }
+  }
+
+  @Test("claimers at the same time never share a job and leave none", arguments: StoreKind.allCases)
+  func concurrent(kind: StoreKind) async throws {
+    try await withStore(kind) { test in
+      let submissions = (0..<120).map { test.submission(tenant: "t\($0 % 3)") }
+      _ = try await test.store.submit(submissions)
+      var executors: [ExecutorID] = []
+      for _ in 0..<6 { executors.append(try await test.executor()) }
+      let claimed = try await withThrowingTaskGroup(of: [JobID].self) { group in
+        for executor in executors {
+          group.addTask {
+            var mine: [JobID] = []
+            // Whoever finds nothing asks again until nothing is queued any more: another
+            // claimer may have held the locks.
+            while try await test.store.statistics().jobs[.queued] != 0 {
+              mine += try await test.claim(executor, ["model": 7]).map(\.job.id)
+            }
+            return mine
+          }
+        }
+        return try await group.reduce(into: []) { $0 += $1 }
+      }
+      #expect(claimed.count == 120)
+      #expect(Set(claimed) == Set(submissions.map(\.id)))
+    }
+  }
+
+  @Test("a claim brings the committed tokens of earlier attempts", arguments: StoreKind.allCases)
+  func resume(kind: StoreKind) async throws {
+    try await withStore(kind) { test in
+      let (executor, lease) = try await test.running()
+      #expect(try await test.write(lease, from: 0, [5, 6]) == .written)
+      #expect(try await test.write(lease, from: 2, [7]) == .written)
+      try await test.store.release([lease], executor: executor)
+      let fresh = try await test.submit()
+      let claimed = try await test.claim(executor, ["model": 2])
+      #expect(claimed.map(\.job.id) == [lease.job, fresh])
+      #expect(claimed.map(\.committedTokens) == [[5, 6, 7], []])
+      let resumed = try #require(claimed.first)
+      #expect(try await test.write(resumed.lease, from: 3, [8]) == .written)
+      #expect(try await test.tokens(lease.job) == [5, 6, 7, 8])
+    }
+  }
+}

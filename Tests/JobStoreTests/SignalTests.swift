@@ -1,0 +1,84 @@
+import Foundation
+import JobQueue
+import Testing
+
+/// Reads signals until one is what is waited for; fails the test after a bounded time.
+func waitForSignal(
+  _ signals: AsyncStream<JobSignal>, _ isExpected: @escaping @Sendable (JobSignal) -> Bool
+) async throws {
+  try await withThrowingTaskGroup(of: Bool.self) { group in
+    group.addTask {
+      for await signal in signals where isExpected(signal) { return true }
+      return false
+    }
+    group.addTask {
+      try await Task.sleep(for: .seconds(60))
+      return false
+    }
+    let isFound = try await group.next()
+    #expect(isFound == true)
+    group.cancelAll()
+  }
+}
+
+@Suite(.serialized) struct SignalTests {
+  @Test("every change that somebody waits for is signalled", arguments: StoreKind.allCases)
+  func signals(kind: StoreKind) async throws {
+    try await withStore(kind) { test in
+      let executor = try await test.executor()
+      let reader = SignalReader(test.store.signals())
+      let id = try await test.submit(maxAttempts: 1)
+      #expect(await reader.next() == .ready)
+      let lease = try #require(try await test.claim(executor).first?.lease)
+      _ = try await test.write(lease, from: 0, [1])
+      #expect(await reader.next() == .progressed(id, StoreUnderTest.chunk(from: 0, [1])))
+      try await test.store.release([lease], executor: executor)
+      #expect(await reader.next() == .ready)
+      _ = try await test.claim(executor)
+      _ = try await test.store.cancel(id, tenant: nil)
+      #expect(await reader.next() == .revoked(id))
+      #expect(await reader.next() == .progressed(id, nil))
+
+      let second = try await test.submit(maxAttempts: 1)
+      #expect(await reader.next() == .ready)
+      _ = try await test.claim(executor)
+      test.clock.advance(by: StoreUnderTest.leaseDuration)
+      _ = try await test.store.rescue(limit: 10)
+      #expect(await reader.next() == .revoked(second))
+      #expect(await reader.next() == .progressed(second, nil))
+
+      let third = try await test.submit(deadline: test.clock.now + .seconds(1))
+      #expect(await reader.next() == .ready)
+      test.clock.advance(by: .seconds(2))
+      _ = try await test.store.expire(limit: 10)
+      #expect(await reader.next() == .progressed(third, nil))
+    }
+  }
+
+  @Test("a subscriber that does not read disturbs nobody", arguments: StoreKind.allCases)
+  func slowSubscriber(kind: StoreKind) async throws {
+    try await withStore(kind) { test in
+      let idle = test.store.signals()
+      let reader = SignalReader(test.store.signals())
+      let count = kind == .memory ? JobSignalHub.bufferedSignals + 50 : 50
+      for _ in 0..<count {
+        try await test.submit()
+        #expect(await reader.next() == .ready)
+      }
+      withExtendedLifetime(idle) {}
+    }
+  }
+}
+
+/// Reads signals one by one.
+actor SignalReader {
+  private var iterator: AsyncStream<JobSignal>.Iterator
+
+  init(_ stream: AsyncStream<JobSignal>) {
+    iterator = stream.makeAsyncIterator()
+  }
+
+  func next() async -> JobSignal? {
+    await iterator.next(isolation: self)
+  }
+}

@@ -1,0 +1,95 @@
+import Tensors
+import Testing
+
+@Suite("Matrix multiplication")
+struct MatmulTests {
+  static let shapes: [(rows: Int, columns: Int, tokens: Int)] = [
+    (1, 32, 1), (16, 64, 2), (17, 96, 3), (31, 32, 5), (64, 160, 8), (65, 224, 9), (80, 128, 19),
+    (130, 512, 1), (33, 1024, 31),
+  ]
+
+  private func product(
+    _ matrix: PackedMatrix, _ rows: [[Float]], _ path: KernelPath
+  ) throws -> [Float] {
+    let compute = try Compute(path: path)
+    let input = try activations(rows, type: matrix.type, path: path)
+    // A canary behind every row shows a store out of bounds.
+    let stride = matrix.shape.rows + 1
+    var out = [Float](repeating: 7, count: rows.count * stride)
+    compute.matmul(
+      matrix, input, tokens: rows.count, groups: 0..<matrix.groups, out: &out, outStride: stride)
+    for token in rows.indices { #expect(out[token * stride + matrix.shape.rows] == 7) }
+    return out
+  }
+
+  @Test(
+    "All paths give the same bits for every weight type, shape and tail", arguments: DType.allCases)
+  func samePathBits(type: DType) throws {
+    var numbers = SeededNumbers(seed: 11)
+    for (rows, columns, tokens) in Self.shapes {
+      let shape = MatrixShape(rows: rows, columns: type == .q8 ? columns : columns - 3)
+      let bytes = randomMatrixBytes(type, shape, &numbers)
+      let matrix = try pack(type, shape, bytes, threads: 2)
+      let input = (0..<tokens).map { _ in numbers.floats(shape.columns, in: -4...4) }
+      let reference = bits(try product(matrix, input, .scalar))
+      for path in fastPaths {
+        #expect(bits(try product(matrix, input, path)) == reference, "\(path) \(shape) x \(tokens)")
+      }
+    }
+  }
+
+  @Test("A token's result does not depend on the tokens beside it", arguments: DType.allCases)
+  func sameForAnyBatch(type: DType) throws {
+    var numbers = SeededNumbers(seed: 12)
+    let shape = MatrixShape(rows: 50, columns: 96)
+    let matrix = try pack(type, shape, randomMatrixBytes(type, shape, &numbers))
+    let input = (0..<21).map { _ in numbers.floats(shape.columns) }
+    for path in fastPaths + [.scalar] {
+      let together = try product(matrix, input, path)
+      for (token, row) in input.enumerated() {
+        let alone = try product(matrix, [row], path)
+        #expect(bits(alone) == bits(Array(together[token * 51..<(token + 1) * 51])))
+      }
+    }
+  }
+
+  @Test("Float weights agree with double precision", arguments: [DType.f32, .f16, .bf16])
+  func agreesWithDoubles(type: DType) throws {
+    var numbers = SeededNumbers(seed: 13)
+    let shape = MatrixShape(rows: 37, columns: 301)
+    let bytes = randomMatrixBytes(type, shape, &numbers)
+    let weights = unpack(type, shape, bytes)
+    let row = numbers.floats(shape.columns)
+    let result = try product(try pack(type, shape, bytes), [row], .auto)
+    for (index, weightRow) in weights.enumerated() {
+      let exact = zip(weightRow, row).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+      #expect(abs(Double(result[index]) - exact) < 1e-4)
+    }
+  }
+
+  @Test("Quantized weights agree with double precision to the activations' quantization")
+  func quantizedAgreesWithDoubles() throws {
+    var numbers = SeededNumbers(seed: 14)
+    let shape = MatrixShape(rows: 40, columns: 256)
+    let bytes = randomMatrixBytes(.q8, shape, &numbers)
+    let weights = unpack(.q8, shape, bytes)
+    let row = numbers.floats(shape.columns)
+    let result = try product(try pack(.q8, shape, bytes), [row], .auto)
+    for (index, weightRow) in weights.enumerated() {
+      let exact = zip(weightRow, row).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+      // Each activation is off by at most half a step of 1/127.
+      let bound = weightRow.reduce(0.0) { $0 + Double(abs($1)) } * 0.5 / 127 + 1e-5
+      #expect(abs(Double(result[index]) - exact) <= bound)
+    }
+  }
+
+  @Test("Bytes that are not the shape's are refused")
+  func refusesWrongByteCount() throws {
+    #expect(throws: TensorError.self) {
+      try pack(.f32, MatrixShape(rows: 4, columns: 4), [UInt8](repeating: 0, count: 60))
+    }
+    #expect(throws: TensorError.self) {
+      try pack(.q8, MatrixShape(rows: 1, columns: 33), [UInt8](repeating: 0, count: 34))
+    }
+  }
+}
