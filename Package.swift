@@ -3,6 +3,7 @@ import PackageDescription
 
 let houseRules: [SwiftSetting] = [
   .swiftLanguageMode(.v6),
+  .treatAllWarnings(as: .error),
   .enableUpcomingFeature("InternalImportsByDefault"),
   .enableUpcomingFeature("ExistentialAny"),
   .enableUpcomingFeature("MemberImportVisibility"),
@@ -22,11 +23,13 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 }
 
 let log = Target.Dependency.product(name: "Logging", package: "swift-log")
-let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let lifecycle = Target.Dependency.product(
+  name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
-let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
+let signals = Target.Dependency.product(
+  name: "UnixSignals", package: "swift-service-lifecycle")
 let yaml = Target.Dependency.product(name: "Yams", package: "Yams")
 
 let package = Package(
@@ -69,9 +72,23 @@ let package = Package(
       name: "millrace",
       dependencies: [
         "Messages", "RPC", "Postgres", "JobQueue", "JobStorePostgres", "Tensors", "ModelFormats",
-        "Tokenizers", "Inference", "Executors", "Services", arguments, protobuf, lifecycle, signals, log,
+        "Tokenizers", "Inference", "Executors", "Services", arguments, protobuf, lifecycle, signals,
+        log,
         yaml,
       ],
       swiftSettings: houseRules),
+
+    // Tests. Those of the whole program, with public clients, are in Tests/System.
+    tests("ExecutorsTests", ["Executors", "Inference", "JobQueue", "ModelFormats"]),
+    tests("InferenceTests", ["Inference", "ModelFormats", "Tensors", "Tokenizers"]),
+    tests("JobQueueTests", ["JobQueue"]),
+    tests("JobStoreTests", ["JobQueue", "JobStorePostgres", "Postgres", log]),
+    tests("ModelFormatsTests", ["ModelFormats"]),
+    tests("PostgresTests", ["Postgres", log]),
+    tests("RPCTests", ["RPC", log]),
+    tests("ServicesTests", ["Services", "Messages", "JobQueue", "RPC", protobuf, log]),
+    tests("TensorsTests", ["Tensors", "CKernels"]),
+    tests("TidyTests", []),
+    tests("TokenizersTests", ["Tokenizers", "ModelFormats"]),
   ]
 )

@@ -36,7 +36,7 @@ extension Executor {
       for (index, sequence) in sequences.enumerated() {
         settle(sequence, writes[index], results[index], loop)
       }
-    } catch where error.code == .unavailable || error.code == .cancelled {
+    } catch  where error.code == .unavailable || error.code == .cancelled {
       active.withLock { active in
         for (index, sequence) in sequences.enumerated() {
           active.didPostpone(sequence, writes[index])
@@ -62,10 +62,11 @@ extension Executor {
     while true {
       do {
         return try await store.write(writes)
-      } catch where error.code == .unavailable && retriesLeft > 0 && !Task.isCancelled {
+      } catch  where error.code == .unavailable && retriesLeft > 0 && !Task.isCancelled {
         retriesLeft -= 1
         logger.warning(
-          "Output waits for the database", metadata: ["jobs": "\(writes.count)", "error": "\(error)"])
+          "Output waits for the database",
+          metadata: ["jobs": "\(writes.count)", "error": "\(error)"])
         loop.setPaused(isFull)
         try? await Task.sleep(for: pause)
         if writeBell.isClosed { retriesLeft = min(retriesLeft, 3) }
@@ -79,7 +80,7 @@ extension Executor {
     do {
       let results = try await self.write([write], loop, retries: 3)
       settle(sequence, write, results[0], loop)
-    } catch where write.chunk == nil {
+    } catch  where write.chunk == nil {
       // Not even the end can be written: let go of the job; the heartbeat hands it back.
       settle(sequence, write, .leaseLost, loop)
     } catch {

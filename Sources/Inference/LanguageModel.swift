@@ -2,7 +2,8 @@ public import ModelFormats
 public import Tensors
 public import Tokenizers
 
-/// A model in memory: configuration, weights, vocabulary. Immutable, shared by any number of engines.
+/// A model in memory: configuration, weights, vocabulary. Immutable, shared by any number of
+/// engines.
 public final class LanguageModel: Sendable {
   /// The shape of the model.
   public let configuration: ModelConfiguration
@@ -49,7 +50,8 @@ public final class LanguageModel: Sendable {
     parameterCount = file.summary.parameters
   }
 
-  /// Loads a GGUF file: maps it, checks every tensor against the configuration, repacks the weights.
+  /// Loads a GGUF file: maps it, checks every tensor against the configuration, repacks the
+  /// weights.
   ///
   /// Throws `modelUnreadable`, `modelUnsupported`, `tensorInvalid` or `outOfMemory`; nothing that a
   /// file holds ends the process. Takes about as long as reading the file twice.

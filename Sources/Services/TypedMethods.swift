@@ -21,9 +21,10 @@ struct TypedMethods {
 
   func serverStreaming<Request: Message, Response: Message>(
     _ name: String, on placement: MethodHandler.Placement = .queueThread,
-    _ body: @escaping @Sendable (
-      Request, ServerContext, (Response) async throws -> Void
-    ) async throws -> Void
+    _ body:
+      @escaping @Sendable (
+        Request, ServerContext, (Response) async throws -> Void
+      ) async throws -> Void
   ) -> MethodHandler {
     .serverStreaming("/\(service)/\(name)", on: placement) { bytes, context, writer in
       try await answering(name) {

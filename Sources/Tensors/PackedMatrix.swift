@@ -2,8 +2,8 @@ import CKernels
 
 /// A weight matrix in the layout of the kernels: 16 rows side by side, one vector lane each.
 ///
-/// Immutable once made, so it may be shared by engines on several threads. The layout is the same on
-/// every kernel path.
+/// Immutable once made, so it may be shared by engines on several threads. The layout is the same
+/// on every kernel path.
 package final class PackedMatrix: @unchecked Sendable {
   /// Rows and columns as in the model file.
   package let shape: MatrixShape

@@ -2,8 +2,8 @@ import CKernels
 
 /// Cosines and sines of rotary position embedding, for all positions of a context.
 ///
-/// The angle of pair i at position p is p * frequency[i]; computed in double precision by polynomials
-/// that give the same bits on every machine, then rounded (Su et al., RoFormer, 2021).
+/// The angle of pair i at position p is p * frequency[i]; computed in double precision by
+/// polynomials that give the same bits on every machine, then rounded (Su et al., RoFormer, 2021).
 package final class RotaryTable {
   /// Rotated pairs in a head.
   package let pairs: Int

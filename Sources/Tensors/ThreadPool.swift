@@ -2,8 +2,8 @@ import CKernels
 
 /// Threads for data-parallel loops, the calling one included.
 ///
-/// Work is handed out in pieces as threads become free, so which thread computes what differs from run
-/// to run; no kernel's result depends on it. One caller at a time.
+/// Work is handed out in pieces as threads become free, so which thread computes what differs from
+/// run to run; no kernel's result depends on it. One caller at a time.
 package final class ThreadPool {
   /// How many threads take part.
   package let threads: Int
@@ -29,8 +29,8 @@ package final class ThreadPool {
 
   /// Calls `body` for all of `0 ..< count`, in pieces of `grain`, and returns when all are done.
   ///
-  /// `body` gets the index of its thread, for scratch space, and a range. It runs on several threads
-  /// at once and must write disjoint memory for disjoint ranges.
+  /// `body` gets the index of its thread, for scratch space, and a range. It runs on several
+  /// threads at once and must write disjoint memory for disjoint ranges.
   package func run(
     count: Int, grain: Int = 1, _ body: (_ thread: Int, _ range: Range<Int>) -> Void
   ) {

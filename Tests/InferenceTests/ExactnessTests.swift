@@ -3,8 +3,8 @@ import ModelFormats
 import Tensors
 import Testing
 
-/// Promise P4: an output is the same bytes whatever the batch, the chunks, the threads, the kernels,
-/// the cache's blocks and the point of resumption.
+/// Promise P4: an output is the same bytes whatever the batch, the chunks, the threads, the
+/// kernels, the cache's blocks and the point of resumption.
 @Suite("Exactness")
 struct ExactnessTests {
   static let types: [GGUFTensorType] = [.f32, .f16, .bf16, .q8_0]

@@ -3,7 +3,8 @@ import JobQueue
 import Testing
 
 @Suite(.serialized) struct CancelTests {
-  @Test("a cancel ends queued and running jobs and leaves ended ones alone",
+  @Test(
+    "a cancel ends queued and running jobs and leaves ended ones alone",
     arguments: StoreKind.allCases)
   func cancel(kind: StoreKind) async throws {
     try await withStore(kind) { test in

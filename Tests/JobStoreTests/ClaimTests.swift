@@ -22,7 +22,8 @@ import Testing
     }
   }
 
-  @Test("priority comes before age, and models have rooms of their own",
+  @Test(
+    "priority comes before age, and models have rooms of their own",
     arguments: StoreKind.allCases)
   func order(kind: StoreKind) async throws {
     try await withStore(kind) { test in
@@ -81,7 +82,8 @@ import Testing
     }
   }
 
-  @Test("executors that are unknown, draining or past their lease get nothing",
+  @Test(
+    "executors that are unknown, draining or past their lease get nothing",
     arguments: StoreKind.allCases)
   func refused(kind: StoreKind) async throws {
     try await withStore(kind) { test in

@@ -23,7 +23,8 @@ enum Loss: String, CaseIterable, Sendable {
 }
 
 @Suite(.serialized) struct FencingTests {
-  @Test("nothing that an executor does counts once its lease has moved on",
+  @Test(
+    "nothing that an executor does counts once its lease has moved on",
     arguments: StoreKind.allCases, Loss.allCases)
   func fenced(kind: StoreKind, loss: Loss) async throws {
     try await withStore(kind) { test in
@@ -108,7 +109,8 @@ enum Loss: String, CaseIterable, Sendable {
     }
   }
 
-  @Test("lost attempts count until the job fails, handed-back ones do not",
+  @Test(
+    "lost attempts count until the job fails, handed-back ones do not",
     arguments: StoreKind.allCases)
   func attempts(kind: StoreKind) async throws {
     try await withStore(kind) { test in
@@ -135,7 +137,8 @@ enum Loss: String, CaseIterable, Sendable {
     }
   }
 
-  @Test("rescue takes no more than its limit, and forgets an executor last",
+  @Test(
+    "rescue takes no more than its limit, and forgets an executor last",
     arguments: StoreKind.allCases)
   func rescueLimit(kind: StoreKind) async throws {
     try await withStore(kind) { test in

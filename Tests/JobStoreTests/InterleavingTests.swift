@@ -104,7 +104,8 @@ struct RandomScript {
   }
 
   mutating func next() -> Operation {
-    clock.advance(by: .microseconds(chance(3) ? 0 : Int64.random(in: 1...900_000, using: &generator)))
+    clock.advance(
+      by: .microseconds(chance(3) ? 0 : Int64.random(in: 1...900_000, using: &generator)))
     if chance(25) { clock.advance(by: .seconds(31)) }
     switch Int.random(in: 0..<20, using: &generator) {
     case 0..<3: return submit()
@@ -153,7 +154,8 @@ struct RandomScript {
     let bytes = (generator.next(), generator.next())
     let id =
       chance(3) && !executors.isEmpty
-      ? executors[0] : ExecutorID(withUnsafeBytes(of: bytes) { UUID(uuid: $0.load(as: uuid_t.self)) })
+      ? executors[0]
+      : ExecutorID(withUnsafeBytes(of: bytes) { UUID(uuid: $0.load(as: uuid_t.self)) })
     executors.append(id)
     let description = ExecutorDescription(
       id: id, host: "h", processID: 1, models: ["m1"], slots: 4)

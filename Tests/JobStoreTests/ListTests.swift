@@ -3,7 +3,8 @@ import JobQueue
 import Testing
 
 @Suite(.serialized) struct ListTests {
-  @Test("paging shows each job once, newest first, while others arrive",
+  @Test(
+    "paging shows each job once, newest first, while others arrive",
     arguments: StoreKind.allCases)
   func paging(kind: StoreKind) async throws {
     try await withStore(kind) { test in

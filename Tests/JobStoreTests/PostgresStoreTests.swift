@@ -137,7 +137,8 @@ import Testing
       #expect(try tokens.map { try $0.decode("logprob", as: Float?.self) } == [-1, -2, nil])
       #expect(try tokens.map { try $0.decode("offset", as: Double.self) } == [0, 0.001, 0.002])
       let report = try #require(
-        try await connection.query("SELECT * FROM millrace.job_report WHERE id = $1", id.uuid).first)
+        try await connection.query("SELECT * FROM millrace.job_report WHERE id = $1", id.uuid).first
+      )
       #expect(try report.decode("queue_seconds", as: Double.self) == 2)
       #expect(try report.decode("time_to_first_token_seconds", as: Double.self) == 3)
       #expect(try report.decode("total_seconds", as: Double.self) == 4)

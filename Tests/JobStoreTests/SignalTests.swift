@@ -71,14 +71,15 @@ func waitForSignal(
 }
 
 /// Reads signals one by one.
-actor SignalReader {
-  private var iterator: AsyncStream<JobSignal>.Iterator
+struct SignalReader {
+  private let stream: AsyncStream<JobSignal>
 
   init(_ stream: AsyncStream<JobSignal>) {
-    iterator = stream.makeAsyncIterator()
+    self.stream = stream
   }
 
   func next() async -> JobSignal? {
-    await iterator.next(isolation: self)
+    for await signal in stream { return signal }
+    return nil
   }
 }

@@ -101,7 +101,8 @@ import Testing
         return request
       },
     ]
-    try await withServer(methods, configure: { $0.completionQueues = 1 }) { (_, client) async throws in
+    try await withServer(methods, configure: { $0.completionQueues = 1 }) {
+      (_, client) async throws in
       async let waiting = client.unary("/t.T/Wait", [1])
       _ = try await client.unary("/t.T/Open", [2])
       #expect(try await waiting == [1])

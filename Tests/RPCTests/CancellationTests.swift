@@ -24,7 +24,8 @@ import Testing
     case clientCancels, clientTaskCancelled, streamDropped, deadline, clientShutsDown
   }
 
-  @Test("whichever way a client leaves, the handler's task is cancelled", arguments: Ending.allCases)
+  @Test(
+    "whichever way a client leaves, the handler's task is cancelled", arguments: Ending.allCases)
   func handlerIsCancelled(ending: Ending) async throws {
     let waiter = Waiter()
     let methods: [MethodHandler] = [

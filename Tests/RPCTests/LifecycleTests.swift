@@ -94,6 +94,37 @@ import Testing
     #expect(await failureCode { try unstarted.start() } == .failedPrecondition)
   }
 
+  @Test("a stream that is silent through many keepalive pings goes on")
+  func idleStream() async throws {
+    let methods: [MethodHandler] = [
+      .unary("/t.T/Never") { _, context in
+        // Ends when the client's deadline cancels it: that is how the test lets time pass.
+        try await context.untilCancelled()
+        return []
+      }
+    ]
+    try await withServer(
+      Echo.methods + methods, configureClient: { $0.keepalive.interval = .milliseconds(10) }
+    ) { (server, client) async throws in
+      let stream = try client.bidirectional(Echo.chat)
+      let responses = stream.makeAsyncIterator()
+      try await stream.write([1])
+      #expect(try await responses.next() == [1])
+      // Another connection, so that this one is silent. The core pings once a second at most, and
+      // by default sends a client away at its third ping.
+      let other = try Client(
+        configuration: ClientConfiguration(target: client.configuration.target))
+      let options = CallOptions(timeout: .milliseconds(5500))
+      let code = await failureCode {
+        _ = try await other.unary("/t.T/Never", [], options: options)
+      }
+      #expect(code == .deadlineExceeded)
+      await other.shutDown()
+      try await stream.write([2])
+      #expect(try await responses.next() == [2])
+    }
+  }
+
   @Test("a port that is taken is a clear error")
   func takenPort() async throws {
     let server = try makeServer(Echo.methods)
@@ -116,7 +147,8 @@ import Testing
     let client = try Client(configuration: configuration)
     let patient = CallOptions(timeout: .seconds(60), waitsForReady: true)
     for round in 0..<4 {
-      #expect(try await client.unary(Echo.unary, [UInt8(round)], options: patient) == [UInt8(round)])
+      #expect(
+        try await client.unary(Echo.unary, [UInt8(round)], options: patient) == [UInt8(round)])
       #expect(client.connectivityState() == .ready)
       await server.shutDownGracefully(within: .zero)
       #expect(await failureCode { _ = try await client.unary(Echo.unary, [1]) } == .unavailable)
@@ -149,5 +181,18 @@ import Testing
   @Test("other texts are no addresses", arguments: ["", "host", "host:", ":1", "h:65536", "unix:"])
   func badAddresses(text: String) {
     #expect(SocketAddress(text) == nil)
+  }
+}
+
+extension ServerContext {
+  /// Waits until the call's task is cancelled.
+  fileprivate func untilCancelled() async throws {
+    let never = OneShotSignal()
+    await withTaskCancellationHandler {
+      await never.wait()
+    } onCancel: {
+      never.send()
+    }
+    try Task.checkCancellation()
   }
 }

@@ -70,7 +70,8 @@ import Testing
         return request
       }
     ]
-    try await withServer(methods, configure: { $0.maxConcurrentCalls = 2 }) { (server, client) async throws in
+    try await withServer(methods, configure: { $0.maxConcurrentCalls = 2 }) {
+      (server, client) async throws in
       async let first = client.unary("/t.T/Wait", [0])
       async let second = client.unary("/t.T/Wait", [1])
       for signal in arrived { await signal.wait() }
@@ -89,7 +90,8 @@ import Testing
 
   @Test("headers over the limit end the call, not the server")
   func largeMetadata() async throws {
-    try await withServer(Echo.methods, configure: { $0.maxMetadataBytes = 2000 }) { (_, client) async throws in
+    try await withServer(Echo.methods, configure: { $0.maxMetadataBytes = 2000 }) {
+      (_, client) async throws in
       let options = CallOptions(metadata: ["x-large": String(repeating: "x", count: 100_000)])
       let code = await failureCode { _ = try await client.unary(Echo.unary, [], options: options) }
       #expect(code != nil)

@@ -69,7 +69,8 @@ final class DecoderPass {
     scratch = try AlignedBuffer(count: scratchStride * pool.threads, zeroed: false)
   }
 
-  /// Runs all layers over a batch and writes its keys and values; tokens and positions are in range.
+  /// Runs all layers over a batch and writes its keys and values; tokens and positions are in
+  /// range.
   func run(_ batch: TokenBatch) {
     pool.run(count: batch.count, grain: 16) { _, range in
       weights.embedding.read(

@@ -1,7 +1,7 @@
 /// Which blocks of the KV cache are free.
 ///
-/// A pure value: `take` and `giveBack` are all there is. Blocks are handed out lowest first, so that a
-/// lightly used cache touches little memory.
+/// A pure value: `take` and `giveBack` are all there is. Blocks are handed out lowest first, so
+/// that a lightly used cache touches little memory.
 package struct BlockPool {
   /// Blocks in all.
   package let count: Int

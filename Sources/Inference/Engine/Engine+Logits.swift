@@ -4,9 +4,9 @@ import Tensors
 extension Engine {
   /// The logits after every token of a text: float32, [tokens][vocabulary].
   ///
-  /// `chunk` tokens are computed at a time (`nil` for as many as a step may hold); it changes nothing
-  /// in the result. Throws `requestInvalid` or `promptTooLong` for tokens that cannot be run, and
-  /// `noRoom` where sequences in flight leave too little of the cache.
+  /// `chunk` tokens are computed at a time (`nil` for as many as a step may hold); it changes
+  /// nothing in the result. Throws `requestInvalid` or `promptTooLong` for tokens that cannot be
+  /// run, and `noRoom` where sequences in flight leave too little of the cache.
   public func logits(tokens: [Int32], chunk: Int? = nil) throws(InferenceError) -> [Float] {
     let vocabulary = model.configuration.vocabularySize
     guard !tokens.isEmpty, tokens.allSatisfy((0..<Int32(vocabulary)).contains) else {

@@ -4,9 +4,9 @@ extension Engine {
   /// Computes one step: a token for every sequence that is past its prompt, and as much of the
   /// prompts of the others as the budget allows.
   ///
-  /// Returns what came out, for the sequences for which something did. A sequence that ends or fails
-  /// has left the engine. What goes wrong with one sequence is in its output; only what concerns all
-  /// of them is thrown.
+  /// Returns what came out, for the sequences for which something did. A sequence that ends or
+  /// fails has left the engine. What goes wrong with one sequence is in its output; only what
+  /// concerns all of them is thrown.
   public func step() throws(InferenceError) -> [SequenceOutput] {
     var outputs = reportComplete()
     let works = scheduler.schedule()

@@ -85,8 +85,8 @@ public final class Engine {
 
   /// Takes in a sequence and reserves all the cache that it can come to need.
   ///
-  /// Throws `requestInvalid` for a field out of range, `promptTooLong` where the context has no place
-  /// for a token of output, `noRoom` where the engine is full now.
+  /// Throws `requestInvalid` for a field out of range, `promptTooLong` where the context has no
+  /// place for a token of output, `noRoom` where the engine is full now.
   public func add(_ request: GenerationRequest) throws(InferenceError) {
     try validate(request)
     guard canAdmit(request), let blocks = cache.pool.take(blocksNeeded(request)) else {

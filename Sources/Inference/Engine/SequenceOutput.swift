@@ -2,7 +2,8 @@
 public struct SequenceOutput: Sendable, Hashable {
   /// The caller's name for the sequence.
   public var sequence: UInt64
-  /// The output index of `tokens[0]`, counted from the start of the output, resumed tokens included.
+  /// The output index of `tokens[0]`, counted from the start of the output, resumed tokens
+  /// included.
   public var firstIndex: Int
   /// The tokens, in order; may be empty when a resumed sequence turns out to be complete.
   public var tokens: [GeneratedToken]

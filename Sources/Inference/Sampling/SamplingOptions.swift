@@ -2,9 +2,10 @@
 ///
 /// The order of work is fixed: `logitBias`; `repetitionPenalty` (over prompt and output);
 /// `presencePenalty` and `frequencyPenalty` (over the output); then, unless `temperature` is 0,
-/// `topK`, `topP`, `minP` (each on what the one before has left, before temperature), `temperature`,
-/// and one draw. The choice is a pure function of the logits, these options, the tokens so far and
-/// one random number, Philox4x32-10 keyed by `seed` and counted by the token's position.
+/// `topK`, `topP`, `minP` (each on what the one before has left, before temperature),
+/// `temperature`, and one draw. The choice is a pure function of the logits, these options, the
+/// tokens so far and one random number, Philox4x32-10 keyed by `seed` and counted by the token's
+/// position.
 public struct SamplingOptions: Sendable, Hashable {
   /// The most tokens of output, at least 1.
   public var maxTokens: Int

@@ -1,6 +1,7 @@
 package import Tensors
 
-/// Chooses the next token: a pure function of a row of logits, options, history and a random number.
+/// Chooses the next token: a pure function of a row of logits, options, history and a random
+/// number.
 ///
 /// The order of work is told at ``SamplingOptions``.
 package struct TokenSampler {

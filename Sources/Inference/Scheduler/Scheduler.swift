@@ -1,7 +1,7 @@
 /// Decides which tokens of which sequences the next step computes.
 ///
-/// A pure state machine. Each sequence has `known` tokens (prompt, and output so far) of which the keys
-/// and values of the first `computed` are in the cache. A step takes
+/// A pure state machine. Each sequence has `known` tokens (prompt, and output so far) of which the
+/// keys and values of the first `computed` are in the cache. A step takes
 /// 1. one token of every sequence that waits for just one (decode), and
 /// 2. with what is left of the budget, chunks of the others (prefill), oldest first.
 ///

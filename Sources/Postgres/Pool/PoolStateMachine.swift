@@ -9,21 +9,30 @@
 ///      (gone) ◀────────────────────────────────────────┘
 ///
 /// Time is given to every event, so that tests need none.
-struct PoolStateMachine {
-  struct ConnectionID: Hashable, Comparable {
-    var number: Int
-    static func < (lhs: Self, rhs: Self) -> Bool { lhs.number < rhs.number }
+package struct PoolStateMachine {
+  package struct ConnectionID: Hashable, Comparable {
+    package var number: Int
+
+    package init(number: Int) {
+      self.number = number
+    }
+
+    package static func < (lhs: Self, rhs: Self) -> Bool { lhs.number < rhs.number }
   }
 
-  struct WaiterID: Hashable {
-    var number: Int
+  package struct WaiterID: Hashable {
+    package var number: Int
+
+    package init(number: Int) {
+      self.number = number
+    }
   }
 
-  enum Rejection: Hashable {
+  package enum Rejection: Hashable {
     case tooManyWaiters, unavailable, closed
   }
 
-  enum Action: Hashable {
+  package enum Action: Hashable {
     case open(ConnectionID, after: Duration)
     case grant(WaiterID, ConnectionID)
     case reject(WaiterID, Rejection)
@@ -41,7 +50,7 @@ struct PoolStateMachine {
     case leased
   }
 
-  let configuration: PoolConfiguration
+  package let configuration: PoolConfiguration
   private var slots: [ConnectionID: Slot] = [:]
   /// Idle connections, the one used last at the end: it is the next to be used.
   private var idle: [ConnectionID] = []
@@ -52,20 +61,20 @@ struct PoolStateMachine {
   private var isShuttingDown = false
   private var isFinished = false
 
-  init(_ configuration: PoolConfiguration) {
+  package init(_ configuration: PoolConfiguration) {
     self.configuration = configuration
   }
 
-  var connectionCount: Int { slots.count }
-  var idleCount: Int { idle.count }
-  var waiterCount: Int { waiters.count }
+  package var connectionCount: Int { slots.count }
+  package var idleCount: Int { idle.count }
+  package var waiterCount: Int { waiters.count }
 
-  mutating func start(now: ContinuousClock.Instant) -> [Action] {
+  package mutating func start(now: ContinuousClock.Instant) -> [Action] {
     openMissing(now: now)
   }
 
   /// Someone wants a connection.
-  mutating func lease(_ waiter: WaiterID, now: ContinuousClock.Instant) -> [Action] {
+  package mutating func lease(_ waiter: WaiterID, now: ContinuousClock.Instant) -> [Action] {
     if isShuttingDown { return [.reject(waiter, .closed)] }
     if let id = idle.popLast() {
       slots[id] = .leased
@@ -80,14 +89,14 @@ struct PoolStateMachine {
 
   /// Someone does not wait any longer.
   /// - Returns: whether they were still waiting, so that nothing else will answer them.
-  mutating func abandon(_ waiter: WaiterID) -> Bool {
+  package mutating func abandon(_ waiter: WaiterID) -> Bool {
     guard let index = waiters.firstIndex(of: waiter) else { return false }
     waiters.remove(at: index)
     return true
   }
 
   /// A connection was opened.
-  mutating func opened(_ id: ConnectionID, now: ContinuousClock.Instant) -> [Action] {
+  package mutating func opened(_ id: ConnectionID, now: ContinuousClock.Instant) -> [Action] {
     failures = 0
     nextAttempt = nil
     return hand(id, now: now) + openMissing(now: now)
@@ -95,7 +104,7 @@ struct PoolStateMachine {
 
   /// A connection could not be opened. Whoever waits is told at once, unless others are alive.
   /// - Parameter jitter: from 0 to 1; spreads the attempts of many processes.
-  mutating func openFailed(
+  package mutating func openFailed(
     _ id: ConnectionID, now: ContinuousClock.Instant, jitter: Double
   ) -> [Action] {
     slots[id] = nil
@@ -112,7 +121,7 @@ struct PoolStateMachine {
   }
 
   /// A leased connection came back.
-  mutating func release(
+  package mutating func release(
     _ id: ConnectionID, isUsable: Bool, now: ContinuousClock.Instant
   ) -> [Action] {
     guard isUsable else {
@@ -123,14 +132,14 @@ struct PoolStateMachine {
   }
 
   /// A connection was tried out.
-  mutating func checked(
+  package mutating func checked(
     _ id: ConnectionID, isUsable: Bool, now: ContinuousClock.Instant
   ) -> [Action] {
     release(id, isUsable: isUsable, now: now)
   }
 
   /// Time has passed: idle connections are tried out, or closed when there are too many.
-  mutating func tick(now: ContinuousClock.Instant) -> [Action] {
+  package mutating func tick(now: ContinuousClock.Instant) -> [Action] {
     guard !isShuttingDown else { return [] }
     var actions: [Action] = []
     for id in idle {
@@ -148,7 +157,7 @@ struct PoolStateMachine {
     return actions + openMissing(now: now)
   }
 
-  mutating func shutDown() -> [Action] {
+  package mutating func shutDown() -> [Action] {
     guard !isShuttingDown else { return [] }
     isShuttingDown = true
     var actions: [Action] = waiters.map { .reject($0, .closed) }

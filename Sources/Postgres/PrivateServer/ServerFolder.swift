@@ -1,4 +1,4 @@
-import Foundation
+package import Foundation
 
 /// The private server's folder and what lies where in it.
 ///
@@ -73,9 +73,9 @@ struct ServerFolder: Sendable {
 }
 
 /// The first lines of `postmaster.pid`, in which a running server says who and where it is.
-struct PostmasterFile: Hashable, Sendable {
-  var processID: pid_t
-  var isReady: Bool
+package struct PostmasterFile: Hashable, Sendable {
+  package var processID: pid_t
+  package var isReady: Bool
 
   init?(at path: String) {
     guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return nil }
@@ -83,7 +83,7 @@ struct PostmasterFile: Hashable, Sendable {
   }
 
   /// Line 1 is the process id; line 8 the status, once there is one.
-  init?(text: String) {
+  package init?(text: String) {
     let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
     guard let first = lines.first, let processID = pid_t(first), processID > 1 else { return nil }
     self.processID = processID

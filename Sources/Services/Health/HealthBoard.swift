@@ -45,7 +45,8 @@ public final class HealthBoard: Sendable {
 
   /// The status now, and each change.
   func changes() -> AsyncStream<Status> {
-    let (stream, continuation) = AsyncStream<Status>.makeStream(bufferingPolicy: .bufferingNewest(1))
+    let (stream, continuation) = AsyncStream<Status>.makeStream(
+      bufferingPolicy: .bufferingNewest(1))
     let isClosed = state.withLock { state in
       continuation.yield(state.status)
       guard !state.isClosed else { return true }

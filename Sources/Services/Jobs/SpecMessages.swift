@@ -99,7 +99,8 @@ extension SamplingParameters {
     if let logprobs { message.logprobs = logprobs }
     message.logitBias = logitBias
     message.strategy =
-      temperature == 0 ? .greedy(Millrace_V1_GreedyStrategy()) : .sample(Millrace_V1_SampleStrategy())
+      temperature == 0
+      ? .greedy(Millrace_V1_GreedyStrategy()) : .sample(Millrace_V1_SampleStrategy())
     return message
   }
 }

@@ -22,10 +22,16 @@ struct ClientFlags: ParsableArguments {
   @Option(help: "Seconds that a call may take; watching is not limited.")
   var timeout: Double = 30
 
+  @Option(help: "Seconds to wait for the service to be ready; without it, it must be.")
+  var wait: Double = 0
+
   @Flag(help: "Print JSON.")
   var json = false
 
   func validate() throws {
+    guard (0...86_400).contains(wait) else {
+      throw ValidationError("--wait must be from 0 to 86400 seconds")
+    }
     guard timeout > 0, timeout <= 86_400 else {
       throw ValidationError("--timeout must be over 0 and at most 86400 seconds")
     }
@@ -64,6 +70,7 @@ struct ClientFlags: ParsableArguments {
         timeout: .seconds(timeout))
       let result: Result<Value, any Error>
       do {
+        if wait > 0 { try await jobs.waitUntilServing(.seconds(wait)) }
         result = .success(try await body(jobs))
       } catch {
         result = .failure(error)

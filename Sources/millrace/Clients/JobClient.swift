@@ -67,6 +67,25 @@ struct JobClient {
     }
   }
 
+  /// Waits until the service says that it is serving.
+  func waitUntilServing(_ limit: Duration) async throws {
+    let deadline = ContinuousClock.now + limit
+    let request: [UInt8] = try Grpc_Health_V1_HealthCheckRequest().serializedBytes()
+    while true {
+      let bytes = try? await client.unary(
+        "/grpc.health.v1.Health/Check", request, options: CallOptions(timeout: .seconds(5)))
+      if let bytes,
+        try Grpc_Health_V1_HealthCheckResponse(serializedBytes: bytes).status == .serving
+      {
+        return
+      }
+      guard ContinuousClock.now < deadline else {
+        throw CommandFailure("the service on \(target) is not ready after \(limit)")
+      }
+      try await Task.sleep(for: .milliseconds(100))
+    }
+  }
+
   private func options(_ timeout: Duration?) -> CallOptions {
     var metadata = Metadata()
     if let tenant { metadata.append("millrace-tenant", tenant) }

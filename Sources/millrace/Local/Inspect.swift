@@ -65,7 +65,8 @@ struct Inspect: AsyncParsableCommand {
       Output.line("")
       var table = Table("TENSOR", "TYPE", "SHAPE")
       for tensor in file.tensors {
-        table.add(tensor.name, "\(tensor.type)", tensor.shape.map(String.init).joined(separator: "x"))
+        let shape = tensor.shape.map(String.init).joined(separator: "x")
+        table.add(tensor.name, "\(tensor.type)", shape)
       }
       Output.line(table.text)
     }

@@ -12,7 +12,7 @@ struct DatabaseFlags: ParsableArguments {
       valueName: "postgresql://…"))
   var databaseURL: String?
 
-  @Option(help: "The private database's folder. [MILLRACE_DATA_DIR, or ~/.local/share/millrace]")
+  @Option(help: "The private database's folder, as for `serve`. [MILLRACE_DATA_DIR]")
   var dataDir: String?
 
   var url: String? {

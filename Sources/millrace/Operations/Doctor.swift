@@ -102,7 +102,7 @@ struct Examination {
       note(.warning, "disk", "the space at \(existing.path) cannot be told")
       return
     }
-    let mebibytes = Int(space.f_bavail) * Int(space.f_frsize) >> 20
+    let mebibytes = (Int(space.f_bavail) * Int(space.f_frsize)) >> 20
     let verdict: Verdict = mebibytes > 2_048 ? .good : mebibytes > 256 ? .warning : .bad
     note(
       verdict, "disk",

@@ -10,7 +10,8 @@ struct ServeFlags: ParsableArguments {
   @Option(help: "Where to listen: HOST:PORT or unix:PATH. May be repeated. [127.0.0.1:50051]")
   var listen: [String] = []
 
-  @Option(help: "Folder for the private database and its log. [~/.local/share/millrace]")
+  @Option(
+    help: "Folder of the private database. [~/.local/share/millrace, for root /var/lib/millrace]")
   var dataDir: String?
 
   @Option(

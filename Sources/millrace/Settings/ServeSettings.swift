@@ -69,7 +69,9 @@ struct ServeSettings {
     }
   }
 
+  /// For root a folder that the user `postgres` can reach, which root's home is not.
   static var defaultDataDirectory: String {
+    if geteuid() == 0 { return "/var/lib/millrace" }
     let home = FileManager.default.homeDirectoryForCurrentUser.path
     return "\(home)/.local/share/millrace"
   }

@@ -38,7 +38,8 @@ actor TestServer {
   private func server() async throws -> PrivateServer {
     if let starting { return try await starting.value }
     let task = Task {
-      let path = FileManager.default.temporaryDirectory.path
+      let path =
+        FileManager.default.temporaryDirectory.path
         + "/millrace-store-tests-\(getpid())"
       let server = try PrivateServer(
         dataDirectory: path, options: PrivateServerOptions(maxConnections: 200, isDurable: false),
