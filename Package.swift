@@ -35,7 +35,10 @@ let yaml = Target.Dependency.product(name: "Yams", package: "Yams")
 let package = Package(
   name: "millrace",
   platforms: [.macOS(.v15)],
-  products: [.executable(name: "millrace", targets: ["millrace"])],
+  products: [
+    .executable(name: "millrace", targets: ["millrace"]),
+    .library(name: "RPC", targets: ["RPC"]),
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -79,15 +82,19 @@ let package = Package(
       swiftSettings: houseRules),
 
     // Tests. Those of the whole program, with public clients, are in Tests/System.
-    tests("ExecutorsTests", ["Executors", "Inference", "JobQueue", "ModelFormats"]),
-    tests("InferenceTests", ["Inference", "ModelFormats", "Tensors", "Tokenizers"]),
-    tests("JobQueueTests", ["JobQueue"]),
+    .target(
+      name: "TestModels", dependencies: ["Inference", "ModelFormats"], path: "Tests/TestModels",
+      swiftSettings: houseRules),
+    tests("ExecutorsTests", ["Executors", "Inference", "JobQueue", "TestModels", log]),
+    tests(
+      "InferenceTests", ["Inference", "ModelFormats", "Tensors", "Tokenizers", "TestModels"]),
+    tests("JobQueueTests", ["JobQueue", log]),
     tests("JobStoreTests", ["JobQueue", "JobStorePostgres", "Postgres", log]),
     tests("ModelFormatsTests", ["ModelFormats"]),
     tests("PostgresTests", ["Postgres", log]),
     tests("RPCTests", ["RPC", log]),
     tests("ServicesTests", ["Services", "Messages", "JobQueue", "RPC", protobuf, log]),
-    tests("TensorsTests", ["Tensors", "CKernels"]),
+    tests("TensorsTests", ["Tensors", "CKernels", "TestModels"]),
     tests("TidyTests", []),
     tests("TokenizersTests", ["Tokenizers", "ModelFormats"]),
   ]

@@ -1,6 +1,7 @@
 import Foundation
 import Inference
 import Tensors
+import TestModels
 import Testing
 
 /// Agreement with what another engine computed; the files are found by an environment variable.

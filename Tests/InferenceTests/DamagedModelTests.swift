@@ -1,6 +1,7 @@
 import Foundation
 import Inference
 import ModelFormats
+import TestModels
 import Testing
 
 @Suite("Damaged models")

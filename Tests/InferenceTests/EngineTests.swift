@@ -1,5 +1,6 @@
 import Inference
 import Tokenizers
+import TestModels
 import Testing
 
 @Suite("Engine")

@@ -1,6 +1,7 @@
 import Inference
 import ModelFormats
 import Tensors
+import TestModels
 import Testing
 
 /// Promise P4: an output is the same bytes whatever the batch, the chunks, the threads, the

@@ -1,6 +1,7 @@
 import Foundation
 import Inference
 import Tensors
+import TestModels
 import Testing
 
 @Suite("Sampling")

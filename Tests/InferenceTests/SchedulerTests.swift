@@ -1,4 +1,5 @@
 import Inference
+import TestModels
 import Testing
 
 @Suite("Scheduler")

@@ -28,7 +28,8 @@ enum Loss: String, CaseIterable, Sendable {
     arguments: StoreKind.allCases, Loss.allCases)
   func fenced(kind: StoreKind, loss: Loss) async throws {
     try await withStore(kind) { test in
-      let (executor, lease) = try await test.running(deadline: test.clock.now + .seconds(20))
+      let deadline = loss == .expire ? test.clock.now + .seconds(20) : nil
+      let (executor, lease) = try await test.running(deadline: deadline)
       #expect(try await test.write(lease, from: 0, [1]) == .written)
       try await loss.inflict(on: test, lease, executor)
       let before = try await test.output(lease.job)

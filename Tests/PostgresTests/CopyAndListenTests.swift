@@ -1,6 +1,5 @@
 import Foundation
 import Postgres
-import Synchronization
 import Testing
 
 @Suite(.serialized) struct CopyAndListenTests {
@@ -14,11 +13,11 @@ import Testing
       continuation.finish()
     }
     #expect(try await connection.copyIn("COPY t FROM STDIN", stream) == 20_000)
-    let received = Mutex(Data())
+    let received = Shared(Data())
     try await connection.copyOut("COPY (SELECT * FROM t ORDER BY id) TO STDOUT") { chunk in
-      received.withLock { $0 += chunk }
+      received.update { $0 += chunk }
     }
-    #expect(received.withLock { $0 } == lines.reduce(into: Data()) { $0 += $1 })
+    #expect(received.value == lines.reduce(into: Data()) { $0 += $1 })
     await connection.close()
   }
 

@@ -124,8 +124,10 @@ struct PoolStateMachineTests {
   func abandon() {
     var machine = machine(max: 1)
     _ = machine.lease(waiter(1), now: start)
-    #expect(machine.abandon(waiter(1)))
-    #expect(!machine.abandon(waiter(1)))
+    let wasWaiting = machine.abandon(waiter(1))
+    #expect(wasWaiting)
+    let isStillWaiting = machine.abandon(waiter(1))
+    #expect(!isStillWaiting)
     #expect(machine.opened(connection(1), now: start) == [])
     #expect(machine.idleCount == 1)
   }

@@ -1,6 +1,5 @@
 import Foundation
 import Postgres
-import Synchronization
 import Testing
 
 @Suite(.serialized) struct PoolTests {
@@ -13,31 +12,35 @@ import Testing
       logger: TestServer.logger, body)
   }
 
+  private struct Usage {
+    var now = 0
+    var most = 0
+    var sessions: Set<Int32> = []
+  }
+
   @Test("no more than the maximum is lent at once, and everybody gets a turn")
   func limits() async throws {
     try await withPool(PoolConfiguration(maxConnections: 3)) { pool in
-      let usage = Mutex((now: 0, most: 0, sessions: Set<Int32>()))
+      let usage = Shared(Usage())
       try await withThrowingTaskGroup(of: Void.self) { group in
         for _ in 0..<60 {
           group.addTask {
             try await pool.withConnection { connection in
               let processID = await connection.serverProcessID
-              usage.withLock { usage in
+              usage.update { usage in
                 usage.now += 1
                 usage.most = max(usage.most, usage.now)
                 usage.sessions.insert(processID)
               }
               try await connection.query("SELECT 1")
-              usage.withLock { $0.now -= 1 }
+              usage.update { $0.now -= 1 }
             }
           }
         }
         try await group.waitForAll()
       }
-      usage.withLock { usage in
-        #expect(usage.most <= 3)
-        #expect(usage.sessions.count <= 3)
-      }
+      #expect(usage.value.most <= 3)
+      #expect(usage.value.sessions.count <= 3)
     }
   }
 

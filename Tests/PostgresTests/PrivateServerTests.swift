@@ -1,6 +1,5 @@
 import Foundation
 import Postgres
-import Synchronization
 import Testing
 
 @Suite(.serialized) struct PrivateServerTests {
@@ -70,7 +69,7 @@ import Testing
     try await withFolder { path in
       let server = try server(path)
       let connectionString = try await server.start()
-      let errors = Mutex(0)
+      let errors = Shared(0)
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { try await server.run() }
         try await ConnectionPool.withPool(
@@ -88,13 +87,14 @@ import Testing
                 var after: Int32 = 0
                 while after < 20 {
                   do {
+                    let round = after
                     try await pool.withConnection {
-                      _ = try await $0.query("INSERT INTO t VALUES ($1, $2)", worker, after)
+                      _ = try await $0.query("INSERT INTO t VALUES ($1, $2)", worker, round)
                     }
                     if let processID = server.processID, processID != first { after += 1 }
                   } catch let error as PostgresError {
                     #expect(error.isConnectionLoss, "\(error)")
-                    errors.withLock { $0 += 1 }
+                    errors.update { $0 += 1 }
                   }
                 }
               }
@@ -106,7 +106,7 @@ import Testing
         group.cancelAll()
         try await group.waitForAll()
       }
-      #expect(errors.withLock { $0 } > 0)
+      #expect(errors.value > 0)
       #expect(server.processID == nil)
     }
   }

@@ -1,4 +1,5 @@
 import Tensors
+import TestModels
 
 /// The fast paths that this machine has; each is compared with the scalar one.
 let fastPaths: [KernelPath] = [.avx2, .avx512].filter(\.isSupported)

@@ -1,5 +1,6 @@
 import CKernels
 import Tensors
+import TestModels
 import Testing
 
 @Suite("Quantization")

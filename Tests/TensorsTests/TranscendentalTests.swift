@@ -1,5 +1,6 @@
 import Foundation
 import Tensors
+import TestModels
 import Testing
 
 @Suite("Functions that must be the same on every machine")

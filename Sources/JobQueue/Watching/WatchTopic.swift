@@ -5,9 +5,9 @@
 /// store wherever a signal is missing; whichever watcher finds the topic stale reads for all.
 /// A watcher that has fallen behind the tail reads its part from the store by itself, so a slow
 /// one costs the others nothing and the memory here stays bounded.
-struct WatchTopic {
+package struct WatchTopic {
   /// What a watcher has to do next.
-  enum Action: Equatable {
+  package enum Action: Equatable {
     /// Pass these on, then ask again.
     case deliver([WatchEvent])
     /// Read this job's output from this index for the topic, then report with `didRead`.
@@ -19,19 +19,26 @@ struct WatchTopic {
   }
 
   /// One watcher's place.
-  struct Position: Equatable {
+  package struct Position: Equatable {
     /// The next output index to deliver.
-    var index: Int
+    package var index: Int
     /// The last state delivered.
-    var state: JobState?
-    var hasFinished = false
+    package var state: JobState?
+    package private(set) var hasFinished = false
+
+    package init(index: Int, state: JobState? = nil) {
+      self.index = index
+      self.state = state
+    }
+
+    fileprivate mutating func finish() { hasFinished = true }
   }
 
   /// How many tokens the tail keeps for watchers that are a little behind.
-  static let tailTokensLimit = 8_192
+  package static let tailTokensLimit = 8_192
 
-  private(set) var job: Job?
-  private(set) var version: UInt64 = 0
+  package private(set) var job: Job?
+  package private(set) var version: UInt64 = 0
   /// Contiguous committed chunks; the last ends at `end`.
   private var tail: [OutputChunk] = []
   private var start = 0
@@ -41,9 +48,11 @@ struct WatchTopic {
   /// News came while the store was being read, which the answer may not know of.
   private var wasMarkedWhileReading = false
 
+  package init() {}
+
   // MARK: Watchers
 
-  mutating func next(for position: inout Position) -> Action {
+  package mutating func next(for position: inout Position) -> Action {
     if let events = deliverable(to: &position) { return .deliver(events) }
     if let end, position.index < start, position.index < end { return .replay(upTo: start) }
     if isStale, !isReading {
@@ -71,7 +80,7 @@ struct WatchTopic {
     }
     if job.state.isTerminal, position.index >= Int(job.usage.outputTokens) {
       events.append(.finished(job))
-      position.hasFinished = true
+      position.finish()
     }
     return events.isEmpty ? nil : events
   }
@@ -79,7 +88,7 @@ struct WatchTopic {
   // MARK: News
 
   /// A signal said that the job has new output, or another state.
-  mutating func didSignal(_ chunk: OutputChunk?) {
+  package mutating func didSignal(_ chunk: OutputChunk?) {
     guard let chunk, let end, job?.state == .running, chunk.firstIndex <= end else {
       markStale()
       return
@@ -89,14 +98,14 @@ struct WatchTopic {
   }
 
   /// Signals may have been lost, or enough time has passed to look again.
-  mutating func markStale() {
+  package mutating func markStale() {
     isStale = true
     wasMarkedWhileReading = true
     version += 1
   }
 
   /// The store answered the read that `next` asked for.
-  mutating func didRead(_ page: OutputPage, from index: Int) {
+  package mutating func didRead(_ page: OutputPage, from index: Int) {
     isReading = false
     if end == nil {
       start = index
@@ -110,7 +119,7 @@ struct WatchTopic {
   }
 
   /// The read failed. The topic stays stale; the next look comes with the next signal or tick.
-  mutating func didFailToRead() {
+  package mutating func didFailToRead() {
     isReading = false
   }
 

@@ -6,6 +6,7 @@ extension Connection {
   ///
   /// - Throws: what the body throws, or the `PostgresError` of the commit. When the connection
   ///   broke during the commit it is not known whether it happened.
+  @discardableResult
   public func transaction<Value: Sendable>(
     _ mode: TransactionMode = .readCommitted,
     _ body: @Sendable (Connection) async throws -> Value

@@ -44,10 +44,12 @@ public actor Connection {
     guard !isBroken, !isBusy, handle.isOpen else { return false }
     guard PQstatus(handle.pointer) == CONNECTION_OK else { return false }
     guard PQtransactionStatus(handle.pointer) == PQTRANS_IDLE else { return false }
+    guard handle.hasUnreadBytes else { return true }
     // Bytes from a server that was asked nothing: a notification, or its farewell.
-    if handle.hasUnreadBytes, PQconsumeInput(handle.pointer) == 0 { return false }
+    guard PQconsumeInput(handle.pointer) == 1 else { return false }
+    let known = notifications.count
     while let notification = handle.nextNotification() { keep(notification) }
-    return PQstatus(handle.pointer) == CONNECTION_OK
+    return notifications.count > known
   }
 
   /// Closes the connection; nothing can be sent any more.

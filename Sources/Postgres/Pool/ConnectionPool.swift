@@ -49,6 +49,7 @@ public final class ConnectionPool: Sendable {
   }
 
   /// Runs a pool for as long as the body takes.
+  @discardableResult
   public static func withPool<Value: Sendable>(
     connection: ConnectionConfiguration, configuration: PoolConfiguration = PoolConfiguration(),
     logger: Logger, _ body: @escaping @Sendable (ConnectionPool) async throws -> Value
@@ -72,6 +73,7 @@ public final class ConnectionPool: Sendable {
   /// Lends a connection to the body, alone, and takes it back whatever happens.
   ///
   /// - Throws: what the body throws; `PostgresError` when no connection is to be had.
+  @discardableResult
   public func withConnection<Value: Sendable>(
     _ body: @Sendable (Connection) async throws -> Value
   ) async throws -> Value {

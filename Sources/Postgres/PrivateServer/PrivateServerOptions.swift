@@ -7,7 +7,8 @@ public struct PrivateServerOptions: Sendable {
   public var database: String
   public var maxConnections: Int
   public var sharedBuffersMebibytes: Int
-  /// Whether a commit survives a power failure. Only tests turn it off.
+  /// Whether a commit survives a power failure. Only tests turn it off; a commit survives the
+  /// death of the server either way.
   public var isDurable: Bool
   /// The longest that a start may take, recovery after a crash included.
   public var startTimeout: Duration
@@ -46,7 +47,7 @@ public struct PrivateServerOptions: Sendable {
     max_connections = \(maxConnections)
     shared_buffers = \(sharedBuffersMebibytes)MB
     fsync = \(isDurable ? "on" : "off")
-    synchronous_commit = \(isDurable ? "on" : "off")
+    synchronous_commit = on
     full_page_writes = \(isDurable ? "on" : "off")
     wal_compression = on
     max_wal_size = 1GB

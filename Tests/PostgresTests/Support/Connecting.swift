@@ -1,5 +1,6 @@
 import Foundation
 import Postgres
+import Synchronization
 
 /// A connection to a new, empty database.
 func connect() async throws -> Connection {
@@ -29,3 +30,18 @@ func withLimit<Value: Sendable>(
 }
 
 struct LimitReached: Error {}
+
+/// A value that tasks share.
+final class Shared<Value: Sendable>: Sendable {
+  private let state: Mutex<Value>
+
+  init(_ value: Value) {
+    state = Mutex(value)
+  }
+
+  var value: Value { state.withLock { $0 } }
+
+  func update(_ change: @Sendable (inout Value) -> Void) {
+    state.withLock { change(&$0) }
+  }
+}

@@ -1,32 +1,42 @@
 import Foundation
-import Inference
-import ModelFormats
+package import Inference
+package import ModelFormats
 
 /// A small random model of the Llama family, written to a file that goes away with it.
 ///
 /// Its shapes are awkward on purpose: rows and heads that are no multiples of 16, grouped queries.
-final class TinyModel: Sendable {
-  static let width = 64
-  static let heads = 4
-  static let keyValueHeads = 2
-  static let headDimension = 24
-  static let hidden = 160
-  static let layers = 2
-  static let context = 1_200
-  static let vocabulary = 3 + 256 + 30
+package final class TinyModel: Sendable {
+  package static let width = 64
+  package static let heads = 4
+  package static let keyValueHeads = 2
+  package static let headDimension = 24
+  package static let hidden = 160
+  package static let layers = 2
+  package static let context = 1_200
+  package static let vocabulary = 3 + 256 + 30
 
   /// Changes made to an otherwise good file.
-  struct Damage: Sendable {
-    var omitted: String?
-    var reshaped: String?
-    var notFinite: String?
-    var retyped: GGUFTensorType?
+  package struct Damage: Sendable {
+    package var omitted: String?
+    package var reshaped: String?
+    package var notFinite: String?
+    package var retyped: GGUFTensorType?
+
+    package init(
+      omitted: String? = nil, reshaped: String? = nil, notFinite: String? = nil,
+      retyped: GGUFTensorType? = nil
+    ) {
+      self.omitted = omitted
+      self.reshaped = reshaped
+      self.notFinite = notFinite
+      self.retyped = retyped
+    }
   }
 
-  let path: String
-  let model: LanguageModel
+  package let path: String
+  package let model: LanguageModel
 
-  init(
+  package init(
     type: GGUFTensorType = .f32, tied: Bool = false, seed: UInt64 = 1, ropeFactors: Bool = false
   ) throws {
     path = Self.newPath()
@@ -36,12 +46,12 @@ final class TinyModel: Sendable {
 
   deinit { try? FileManager.default.removeItem(atPath: path) }
 
-  static func newPath() -> String {
+  package static func newPath() -> String {
     FileManager.default.temporaryDirectory
       .appendingPathComponent("tiny-\(UUID().uuidString).gguf").path
   }
 
-  static func write(
+  package static func write(
     to path: String, type: GGUFTensorType, tied: Bool = false, seed: UInt64 = 1,
     ropeFactors: Bool = false, damage: Damage = Damage()
   ) throws {

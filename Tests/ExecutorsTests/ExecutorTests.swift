@@ -1,0 +1,120 @@
+import Executors
+import Foundation
+import JobQueue
+import TestModels
+import Testing
+
+@Suite("An executor")
+struct ExecutorTests {
+  @Test("runs more jobs than it has places, each with the output that the engine makes alone")
+  func plain() async throws {
+    let scene = try Scene()
+    let ids = try await scene.submit((0..<12).map { Scene.spec($0) })
+    try await scene.withExecutor { _ in
+      for id in ids { try scene.check(try await scene.wait(id) { $0.state.isTerminal }) }
+    }
+    #expect(try await scene.store.executors().isEmpty)
+  }
+
+  @Test("hands its jobs back when it shuts down, and the next one goes on where it stopped")
+  func handBack() async throws {
+    let scene = try Scene()
+    let ids = try await scene.submit((0..<4).map { Scene.spec($0, maxTokens: 500) })
+    try await scene.withExecutor { _ in
+      for id in ids { try await scene.wait(id) { $0.usage.outputTokens > 3 } }
+    }
+    let halfway = try await scene.store.jobs(ids, tenant: nil)
+    #expect(halfway.allSatisfy { $0.state != .running })
+    #expect(halfway.contains { $0.state == .queued && $0.usage.outputTokens > 3 })
+    #expect(halfway.allSatisfy { $0.state != .queued || $0.attempt == 0 })
+    try await scene.withExecutor { _ in
+      for id in ids { try scene.check(try await scene.wait(id) { $0.state.isTerminal }) }
+    }
+  }
+
+  @Test("loses nothing and repeats nothing when answers of the store get lost", arguments: 1...6)
+  func lostAnswers(seed: UInt64) async throws {
+    let scene = try Scene()
+    let ids = try await scene.submit((0..<10).map { Scene.spec($0) })
+    let faulty = FaultyStore(scene.store, seed: seed, faultsPercent: 20)
+    // Short leases: a claim whose answer was lost is given out again when its lease has run out.
+    let configuration = ExecutorConfiguration(
+      leaseDuration: .milliseconds(500), heartbeatInterval: .milliseconds(20),
+      pollInterval: .milliseconds(10))
+    try await scene.withExecutor(faulty, configuration: configuration) { _ in
+      for id in ids { try scene.check(try await scene.wait(id) { $0.state.isTerminal }) }
+    }
+  }
+
+  @Test("stops a job that is cancelled, and frees its place for the others")
+  func cancel() async throws {
+    let scene = try Scene()
+    let long = try await scene.submit((0..<4).map { Scene.spec($0, maxTokens: 590) })
+    try await scene.withExecutor { executor in
+      for id in long { try await scene.wait(id) { $0.state == .running } }
+      for id in long { _ = try await scene.store.cancel(id, tenant: nil) }
+      let next = try await scene.submit([Scene.spec(9)])
+      try scene.check(try await scene.wait(next[0]) { $0.state.isTerminal })
+    }
+    for job in try await scene.store.jobs(long, tenant: nil) {
+      #expect(job.state == .cancelled || job.state == .succeeded)
+    }
+  }
+
+  @Test("two executors share the jobs and never mix their output")
+  func two() async throws {
+    let scene = try Scene()
+    let ids = try await scene.submit((0..<16).map { Scene.spec($0) })
+    try await scene.withExecutor { _ in
+      try await scene.withExecutor { _ in
+        for id in ids { try scene.check(try await scene.wait(id) { $0.state.isTerminal }) }
+      }
+    }
+  }
+
+  @Test("fails a half-done job whose model was replaced, and says so")
+  func modelChanged() async throws {
+    let scene = try Scene()
+    let ids = try await scene.submit([Scene.spec(1, maxTokens: 590)])
+    try await scene.withExecutor { _ in
+      try await scene.wait(ids[0]) { $0.usage.outputTokens > 2 }
+    }
+    try #require(try await scene.store.jobs(ids, tenant: nil)[0].state == .queued)
+    let other = try TinyModel(seed: 2)
+    var served = scene.served
+    served.model = other.model
+    try await scene.withExecutor(model: served) { _ in
+      let page = try await scene.wait(ids[0]) { $0.state.isTerminal }
+      #expect(page.job.failure?.code == .modelChanged)
+      #expect(page.job.usage.outputTokens > 2)
+    }
+  }
+
+  @Test("drains when asked: hands its jobs back and claims no more, but lives on")
+  func drain() async throws {
+    let scene = try Scene()
+    let ids = try await scene.submit([Scene.spec(1, maxTokens: 590)])
+    try await scene.withExecutor { executor in
+      try await scene.wait(ids[0]) { $0.usage.outputTokens > 0 }
+      #expect(try await scene.store.drain(executor.id))
+      let page = try await scene.wait(ids[0]) { $0.state != .running }
+      guard page.job.state == .queued else { return }
+      try await scene.withExecutor { _ in
+        try scene.check(try await scene.wait(ids[0]) { $0.state.isTerminal })
+      }
+    }
+  }
+
+  @Test("fails a job whose prompt does not fit, with the reason")
+  func promptTooLong() async throws {
+    let scene = try Scene()
+    var spec = Scene.spec(0)
+    spec.prompt = .tokens([Int32](repeating: 5, count: 700))
+    let ids = try await scene.submit([spec])
+    try await scene.withExecutor { _ in
+      let page = try await scene.wait(ids[0]) { $0.state.isTerminal }
+      #expect(page.job.state == .failed)
+      #expect(page.job.failure?.code == .invalidArgument)
+    }
+  }
+}

@@ -1,0 +1,120 @@
+import Executors
+import Foundation
+import Inference
+import JobQueue
+import Logging
+import ServiceLifecycle
+import TestModels
+import Testing
+
+/// A store, a small model, and executors that come and go.
+struct Scene {
+  let store = InMemoryJobStore()
+  let tiny: TinyModel
+
+  init() throws {
+    tiny = try TinyModel()
+  }
+
+  var served: ServedModel {
+    ServedModel(
+      name: "tiny", model: tiny.model,
+      options: EngineOptions(maxSequences: 4, contextLength: 600, threads: 1))
+  }
+
+  static func spec(_ index: Int, maxTokens: Int32 = 60) -> GenerationSpec {
+    GenerationSpec(
+      model: "tiny", prompt: .text("abc \(index)"),
+      sampling: SamplingParameters(
+        maxTokens: maxTokens, temperature: 0.9, seed: UInt64(index),
+        logprobs: index % 3 == 0 ? 2 : nil))
+  }
+
+  /// Submits jobs and returns their ids.
+  func submit(_ specs: [GenerationSpec]) async throws -> [JobID] {
+    var generator = SystemRandomNumberGenerator()
+    let submissions = specs.map {
+      Submission(
+        id: JobID.make(at: .now, using: &generator), tenant: "default", requestID: nil, spec: $0)
+    }
+    return try await store.submit(submissions).map(\.job.id)
+  }
+
+  /// Runs an executor while the body runs, then shuts it down gracefully.
+  func withExecutor(
+    _ store: (any JobStore)? = nil, model: ServedModel? = nil,
+    configuration: ExecutorConfiguration = Scene.eager,
+    _ body: (Executor) async throws -> Void
+  ) async throws {
+    let executor = Executor(
+      store: store ?? self.store, models: [model ?? served], configuration: configuration,
+      logger: Self.logger)
+    let group = ServiceGroup(services: [executor], logger: Self.logger)
+    try await withThrowingTaskGroup(of: Void.self) { tasks in
+      tasks.addTask { try await group.run() }
+      try await body(executor)
+      await group.triggerGracefulShutdown()
+      try await tasks.waitForAll()
+    }
+  }
+
+  /// Looks at everything often, so that no test waits long.
+  static let eager = ExecutorConfiguration(
+    leaseDuration: .seconds(30), heartbeatInterval: .milliseconds(20),
+    pollInterval: .milliseconds(10))
+
+  static let logger: Logger = {
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    return logger
+  }()
+
+  /// Waits until the condition holds for a job; fails after a minute.
+  @discardableResult
+  func wait(_ id: JobID, until condition: (Job) -> Bool) async throws -> OutputPage {
+    let deadline = ContinuousClock.now + .seconds(60)
+    while ContinuousClock.now < deadline {
+      let page = try await store.output(of: id, from: 0, maxTokens: .max)
+      if let page, condition(page.job) { return page }
+      await Task.yield()
+    }
+    throw TimedOut()
+  }
+
+  struct TimedOut: Error {}
+
+  /// What the engine makes of a spec by itself: the undisturbed output.
+  func undisturbed(_ spec: GenerationSpec) throws -> (tokens: [Int32], text: String) {
+    guard case .text(let text) = spec.prompt else { return ([], "") }
+    let engine = try Engine(model: tiny.model, options: served.options)
+    let parameters = spec.sampling
+    try engine.add(
+      GenerationRequest(
+        sequence: 1, promptTokens: tiny.model.encodePrompt(text),
+        options: SamplingOptions(
+          maxTokens: Int(parameters.maxTokens), temperature: parameters.temperature,
+          seed: parameters.seed)))
+    var tokens: [GeneratedToken] = []
+    while engine.hasWork { tokens += try engine.step().flatMap(\.tokens) }
+    return (tokens.map(\.token), tokens.map(\.text).joined())
+  }
+
+  /// Checks that a job succeeded with exactly the undisturbed output, in contiguous chunks.
+  func check(_ page: OutputPage) throws {
+    let expected = try undisturbed(page.job.spec)
+    #expect(page.job.state == .succeeded)
+    #expect(page.chunks.flatMap(\.tokens) == expected.tokens)
+    #expect(page.chunks.map(\.text).joined() == expected.text)
+    #expect(page.job.usage.outputTokens == Int64(expected.tokens.count))
+    var next = 0
+    for chunk in page.chunks {
+      #expect(chunk.firstIndex == next)
+      next = chunk.endIndex
+    }
+    if page.job.spec.sampling.logprobs != nil {
+      let logprobs = page.chunks.flatMap { $0.logprobs ?? [] }
+      #expect(logprobs.count == expected.tokens.count)
+      #expect(logprobs.allSatisfy { $0.top.count == 2 && $0.logprob <= 0 })
+    }
+  }
+}

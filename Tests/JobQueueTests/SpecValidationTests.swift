@@ -1,0 +1,77 @@
+import JobQueue
+import Testing
+
+@Suite("A spec is checked before it is stored")
+struct SpecValidationTests {
+  struct Case: Sendable, CustomTestStringConvertible {
+    var field: String
+    var change: @Sendable (inout GenerationSpec) -> Void
+    var testDescription: String { field }
+  }
+
+  static let bad: [Case] = [
+    Case(field: "spec.model") { $0.model = "" },
+    Case(field: "spec.model") { $0.model = "other" },
+    Case(field: "spec.prompt") { $0.prompt = .text("a\u{0}b") },
+    Case(field: "spec.prompt") { $0.prompt = .text("") },
+    Case(field: "spec.prompt") { $0.prompt = .text(String(repeating: "a", count: 100)) },
+    Case(field: "spec.prompt") { $0.prompt = .text(String(repeating: "a", count: 2_000_001)) },
+    Case(field: "spec.token_ids") { $0.prompt = .tokens([]) },
+    Case(field: "spec.token_ids[1]") { $0.prompt = .tokens([1, 256]) },
+    Case(field: "spec.token_ids[0]") { $0.prompt = .tokens([-1]) },
+    Case(field: "spec.messages") { $0.prompt = .messages([]) },
+    Case(field: "spec.messages") {
+      $0.prompt = .messages([ChatMessage(role: "user", content: "x")])
+    },
+    Case(field: "spec.messages[0].role") {
+      $0.prompt = .messages([ChatMessage(role: "robot", content: "x")])
+    },
+    Case(field: "spec.sampling.max_tokens") { $0.sampling.maxTokens = 0 },
+    Case(field: "spec.sampling.temperature") { $0.sampling.temperature = -0.1 },
+    Case(field: "spec.sampling.temperature") { $0.sampling.temperature = .nan },
+    Case(field: "spec.sampling.top_p") { $0.sampling.topP = 0 },
+    Case(field: "spec.sampling.top_p") { $0.sampling.topP = 2 },
+    Case(field: "spec.sampling.top_k") { $0.sampling.topK = -1 },
+    Case(field: "spec.sampling.min_p") { $0.sampling.minP = 1.5 },
+    Case(field: "spec.sampling.repetition_penalty") { $0.sampling.repetitionPenalty = 0 },
+    Case(field: "spec.sampling.presence_penalty") { $0.sampling.presencePenalty = .infinity },
+    Case(field: "spec.sampling.frequency_penalty") { $0.sampling.frequencyPenalty = -101 },
+    Case(field: "spec.sampling.stop") { $0.sampling.stop = Array(repeating: "s", count: 17) },
+    Case(field: "spec.sampling.stop[0]") { $0.sampling.stop = [""] },
+    Case(field: "spec.sampling.logprobs") { $0.sampling.logprobs = 21 },
+    Case(field: "spec.sampling.logit_bias") { $0.sampling.logitBias = [256: 1] },
+    Case(field: "spec.sampling.logit_bias") { $0.sampling.logitBias = [1: .nan] },
+    Case(field: "spec.priority") { $0.priority = 1_001 },
+    Case(field: "spec.max_attempts") { $0.maxAttempts = 0 },
+    Case(field: "spec.deadline") { $0.deadline = Timestamp(microsecondsSinceEpoch: 5) },
+    Case(field: "spec.labels.key") { $0.labels = ["": "x"] },
+    Case(field: "spec.labels.value") { $0.labels = ["k": String(repeating: "v", count: 256)] },
+  ]
+
+  @Test("each bad field is named", arguments: bad)
+  func violations(_ test: Case) {
+    let spec = Samples.spec(test.change)
+    let found = spec.violations(
+      catalog: ByteCatalog(), now: Timestamp(microsecondsSinceEpoch: 10))
+    #expect(found.map(\.field) == [test.field])
+    #expect(found.allSatisfy { !$0.description.isEmpty })
+  }
+
+  @Test("several bad fields are named together")
+  func several() {
+    let spec = Samples.spec {
+      $0.sampling.topP = 0
+      $0.priority = -2_000
+    }
+    let found = spec.violations(catalog: ByteCatalog(), now: .now)
+    #expect(Set(found.map(\.field)) == ["spec.sampling.top_p", "spec.priority"])
+  }
+
+  @Test("a good spec has no violations")
+  func good() {
+    let catalog = ByteCatalog(hasChatTemplate: true)
+    #expect(Samples.spec().violations(catalog: catalog, now: .now).isEmpty)
+    let chat = Samples.spec { $0.prompt = .messages([ChatMessage(role: "user", content: "x")]) }
+    #expect(chat.violations(catalog: catalog, now: .now).isEmpty)
+  }
+}

@@ -1,0 +1,128 @@
+import JobQueue
+import Testing
+
+@Suite("A watched job's topic")
+struct WatchTopicTests {
+  /// A topic that has been read once: running, with some output.
+  private func topic(outputTokens: Int) -> WatchTopic {
+    var topic = WatchTopic()
+    var position = WatchTopic.Position(index: 0)
+    #expect(topic.next(for: &position) == .read(from: 0))
+    let chunks = outputTokens > 0 ? [Samples.chunk(0..<outputTokens)] : []
+    topic.didRead(
+      OutputPage(job: Samples.job(outputTokens: outputTokens), chunks: chunks), from: 0)
+    return topic
+  }
+
+  @Test("one watcher reads for all")
+  func singleFlight() {
+    var topic = WatchTopic()
+    var first = WatchTopic.Position(index: 0)
+    var second = WatchTopic.Position(index: 0)
+    #expect(topic.next(for: &first) == .read(from: 0))
+    #expect(topic.next(for: &second) == .wait(version: 0))
+    topic.didRead(
+      OutputPage(job: Samples.job(outputTokens: 3), chunks: [Samples.chunk(0..<3)]), from: 0)
+    for var position in [first, second] {
+      guard case .deliver(let events) = topic.next(for: &position) else {
+        Issue.record("nothing was delivered")
+        continue
+      }
+      #expect(events.count == 2)
+      #expect(position.index == 3)
+    }
+  }
+
+  @Test("a signal with its chunk is delivered without reading")
+  func signal() {
+    var topic = topic(outputTokens: 2)
+    var position = WatchTopic.Position(index: 2, state: .running)
+    guard case .wait(let version) = topic.next(for: &position) else {
+      Issue.record("there was nothing to wait for")
+      return
+    }
+    topic.didSignal(Samples.chunk(2..<4))
+    #expect(topic.version != version)
+    #expect(topic.next(for: &position) == .deliver([.tokens(Samples.chunk(2..<4))]))
+  }
+
+  @Test("a chunk that was seen already is not delivered twice, nor an overlapping one's beginning")
+  func repeated() {
+    var topic = topic(outputTokens: 4)
+    var position = WatchTopic.Position(index: 4, state: .running)
+    topic.didSignal(Samples.chunk(1..<4))
+    if case .deliver = topic.next(for: &position) { Issue.record("a repeat was delivered") }
+    topic.didSignal(Samples.chunk(3..<6))
+    #expect(topic.next(for: &position) == .deliver([.tokens(Samples.chunk(4..<6))]))
+  }
+
+  @Test("a gap sends a watcher to the store")
+  func gap() {
+    var topic = topic(outputTokens: 2)
+    var position = WatchTopic.Position(index: 2, state: .running)
+    topic.didSignal(Samples.chunk(5..<6))
+    #expect(topic.next(for: &position) == .read(from: 2))
+  }
+
+  @Test("news during a read are not lost")
+  func newsWhileReading() {
+    var topic = topic(outputTokens: 1)
+    var position = WatchTopic.Position(index: 1, state: .running)
+    topic.didSignal(nil)
+    #expect(topic.next(for: &position) == .read(from: 1))
+    topic.didSignal(nil)
+    topic.didRead(OutputPage(job: Samples.job(outputTokens: 1), chunks: []), from: 1)
+    #expect(topic.next(for: &position) == .read(from: 1))
+  }
+
+  @Test("the end comes after the last token, and only then")
+  func end() {
+    var topic = topic(outputTokens: 1)
+    var position = WatchTopic.Position(index: 1, state: .running)
+    topic.didSignal(nil)
+    #expect(topic.next(for: &position) == .read(from: 1))
+    let job = Samples.job(.succeeded, outputTokens: 3)
+    topic.didRead(OutputPage(job: job, chunks: [Samples.chunk(1..<2)]), from: 1)
+    #expect(topic.next(for: &position) == .deliver([.tokens(Samples.chunk(1..<2))]))
+    #expect(!position.hasFinished)
+    #expect(topic.next(for: &position) == .read(from: 2))
+    topic.didRead(OutputPage(job: job, chunks: [Samples.chunk(2..<3)]), from: 2)
+    #expect(
+      topic.next(for: &position) == .deliver([.tokens(Samples.chunk(2..<3)), .finished(job)]))
+    #expect(position.hasFinished)
+  }
+
+  @Test("who is behind the tail replays from the store, and the tail stays bounded")
+  func replay() {
+    var topic = topic(outputTokens: 0)
+    let step = 1_000
+    for start in stride(from: 0, to: 20 * step, by: step) {
+      topic.didSignal(Samples.chunk(start..<start + step))
+    }
+    var position = WatchTopic.Position(index: 0, state: .running)
+    guard case .replay(let end) = topic.next(for: &position) else {
+      Issue.record("the whole output was kept")
+      return
+    }
+    #expect(end >= 20 * step - WatchTopic.tailTokensLimit - step)
+    position.index = end
+    guard case .deliver(let events) = topic.next(for: &position) else {
+      Issue.record("nothing was delivered after the replay")
+      return
+    }
+    #expect(events.first == .tokens(Samples.chunk(end..<end + step)))
+    #expect(position.index == 20 * step)
+  }
+
+  @Test("a failed read is tried again after news, not at once")
+  func failure() {
+    var topic = WatchTopic()
+    var position = WatchTopic.Position(index: 0)
+    #expect(topic.next(for: &position) == .read(from: 0))
+    let version = topic.version
+    topic.didFailToRead()
+    #expect(topic.version == version)
+    topic.markStale()
+    #expect(topic.next(for: &position) == .read(from: 0))
+  }
+}
