@@ -85,7 +85,9 @@ let package = Package(
     .target(
       name: "TestModels", dependencies: ["Inference", "ModelFormats"], path: "Tests/TestModels",
       swiftSettings: houseRules),
-    tests("ExecutorsTests", ["Executors", "Inference", "JobQueue", "TestModels", log]),
+    tests(
+      "ExecutorsTests",
+      ["Executors", "Inference", "JobQueue", "Tensors", "TestModels", lifecycle, log]),
     tests(
       "InferenceTests", ["Inference", "ModelFormats", "Tensors", "Tokenizers", "TestModels"]),
     tests("JobQueueTests", ["JobQueue", log]),

@@ -19,8 +19,8 @@ struct ExecutorTests {
   @Test("hands its jobs back when it shuts down, and the next one goes on where it stopped")
   func handBack() async throws {
     let scene = try Scene()
-    let ids = try await scene.submit((0..<4).map { Scene.spec($0, maxTokens: 500) })
-    try await scene.withExecutor { _ in
+    let ids = try await scene.submit((0..<4).map { Scene.spec($0, maxTokens: 1_100) })
+    try await scene.withExecutor(model: scene.slow) { _ in
       for id in ids { try await scene.wait(id) { $0.usage.outputTokens > 3 } }
     }
     let halfway = try await scene.store.jobs(ids, tenant: nil)
@@ -49,7 +49,7 @@ struct ExecutorTests {
   @Test("stops a job that is cancelled, and frees its place for the others")
   func cancel() async throws {
     let scene = try Scene()
-    let long = try await scene.submit((0..<4).map { Scene.spec($0, maxTokens: 590) })
+    let long = try await scene.submit((0..<4).map { Scene.spec($0, maxTokens: 1_100) })
     try await scene.withExecutor { executor in
       for id in long { try await scene.wait(id) { $0.state == .running } }
       for id in long { _ = try await scene.store.cancel(id, tenant: nil) }
@@ -75,8 +75,8 @@ struct ExecutorTests {
   @Test("fails a half-done job whose model was replaced, and says so")
   func modelChanged() async throws {
     let scene = try Scene()
-    let ids = try await scene.submit([Scene.spec(1, maxTokens: 590)])
-    try await scene.withExecutor { _ in
+    let ids = try await scene.submit([Scene.spec(1, maxTokens: 1_100)])
+    try await scene.withExecutor(model: scene.slow) { _ in
       try await scene.wait(ids[0]) { $0.usage.outputTokens > 2 }
     }
     try #require(try await scene.store.jobs(ids, tenant: nil)[0].state == .queued)
@@ -93,12 +93,12 @@ struct ExecutorTests {
   @Test("drains when asked: hands its jobs back and claims no more, but lives on")
   func drain() async throws {
     let scene = try Scene()
-    let ids = try await scene.submit([Scene.spec(1, maxTokens: 590)])
-    try await scene.withExecutor { executor in
+    let ids = try await scene.submit([Scene.spec(1, maxTokens: 1_100)])
+    try await scene.withExecutor(model: scene.slow) { executor in
       try await scene.wait(ids[0]) { $0.usage.outputTokens > 0 }
       #expect(try await scene.store.drain(executor.id))
       let page = try await scene.wait(ids[0]) { $0.state != .running }
-      guard page.job.state == .queued else { return }
+      try #require(page.job.state == .queued)
       try await scene.withExecutor { _ in
         try scene.check(try await scene.wait(ids[0]) { $0.state.isTerminal })
       }
@@ -109,7 +109,7 @@ struct ExecutorTests {
   func promptTooLong() async throws {
     let scene = try Scene()
     var spec = Scene.spec(0)
-    spec.prompt = .tokens([Int32](repeating: 5, count: 700))
+    spec.prompt = .tokens([Int32](repeating: 5, count: 1_300))
     let ids = try await scene.submit([spec])
     try await scene.withExecutor { _ in
       let page = try await scene.wait(ids[0]) { $0.state.isTerminal }

@@ -4,6 +4,7 @@ import Inference
 import JobQueue
 import Logging
 import ServiceLifecycle
+import Tensors
 import TestModels
 import Testing
 
@@ -19,7 +20,14 @@ struct Scene {
   var served: ServedModel {
     ServedModel(
       name: "tiny", model: tiny.model,
-      options: EngineOptions(maxSequences: 4, contextLength: 600, threads: 1))
+      options: EngineOptions(maxSequences: 4, contextLength: 1_200, threads: 1))
+  }
+
+  /// The same model, slowed down: the scalar kernels give the same bits.
+  var slow: ServedModel {
+    var served = served
+    served.options.kernelPath = .scalar
+    return served
   }
 
   static func spec(_ index: Int, maxTokens: Int32 = 60) -> GenerationSpec {
@@ -69,19 +77,18 @@ struct Scene {
     return logger
   }()
 
-  /// Waits until the condition holds for a job; fails after a minute.
+  /// Waits until the condition holds for a job, looking at every signal of the store.
   @discardableResult
   func wait(_ id: JobID, until condition: (Job) -> Bool) async throws -> OutputPage {
-    let deadline = ContinuousClock.now + .seconds(60)
-    while ContinuousClock.now < deadline {
-      let page = try await store.output(of: id, from: 0, maxTokens: .max)
-      if let page, condition(page.job) { return page }
-      await Task.yield()
+    let signals = store.signals()
+    var page = try #require(try await store.output(of: id, from: 0, maxTokens: .max))
+    guard !condition(page.job) else { return page }
+    for await _ in signals {
+      page = try #require(try await store.output(of: id, from: 0, maxTokens: .max))
+      if condition(page.job) { break }
     }
-    throw TimedOut()
+    return page
   }
-
-  struct TimedOut: Error {}
 
   /// What the engine makes of a spec by itself: the undisturbed output.
   func undisturbed(_ spec: GenerationSpec) throws -> (tokens: [Int32], text: String) {

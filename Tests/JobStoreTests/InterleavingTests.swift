@@ -84,6 +84,9 @@ struct RandomScript {
   private var leases: [(executor: ExecutorID?, lease: Lease)] = []
   private var committed: [JobID: Int] = [:]
 
+  /// The id of an executor that nobody registered.
+  private static let noID: uuid_t = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+
   init(seed: UInt64, clock: TestClock) {
     generator = SeededGenerator(state: seed)
     self.clock = clock
@@ -167,7 +170,7 @@ struct RandomScript {
 
   private mutating func claim() -> Operation {
     let request = ClaimRequest(
-      executor: executors.randomElement(using: &generator) ?? ExecutorID(UUID(uuid: UUID_NULL)),
+      executor: executors.randomElement(using: &generator) ?? ExecutorID(UUID(uuid: Self.noID)),
       room: [
         "m1": Int.random(in: 0...4, using: &generator),
         "m2": Int.random(in: 0...2, using: &generator),
@@ -258,5 +261,3 @@ struct RandomScript {
     }
   }
 }
-
-private let UUID_NULL: uuid_t = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)

@@ -171,8 +171,11 @@ import Testing
       let connection = try await Connection.connect(
         ConnectionConfiguration(connectionString: connectionString), logger: TestServer.logger)
       #expect(try await connection.query("SELECT 1").count == 1)
+      let row = try await connection.query("SELECT current_setting('unix_socket_directories')")[0]
+      let folder: String = try row.decode(0)
       await connection.close()
       await server.stop()
+      #expect(!FileManager.default.fileExists(atPath: folder))
     }
   }
 

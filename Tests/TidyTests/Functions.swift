@@ -18,13 +18,26 @@ enum Functions {
     var functions: [Function] = []
     for (index, line) in lines.enumerated() where opens(line) {
       let indentation = String(line.prefix { $0 == " " })
-      let end = lines[(index + 1)...].firstIndex { other in
-        other.hasPrefix(indentation + "}")
-      }
-      if line.hasSuffix("}") || end == nil { continue }
+      guard let start = bodyStart(lines, from: index, indentation), !lines[start].hasSuffix("}")
+      else { continue }
+      let end = lines[(start + 1)...].firstIndex { $0.hasPrefix(indentation + "}") }
       functions.append(Function(line: index + 1, length: (end ?? index) - index + 1))
     }
     return functions
+  }
+
+  /// The line that ends the signature with a brace; `nil` for a requirement without a body.
+  private static func bodyStart(
+    _ lines: [String], from index: Int, _ indentation: String
+  ) -> Int? {
+    for (offset, line) in lines[index...].enumerated() {
+      let isContinued =
+        offset == 0 || line.hasPrefix(indentation + " ") || line.hasPrefix(indentation + ")")
+      guard isContinued else { return nil }
+      if line.hasSuffix("{") || line.hasSuffix("}") { return index + offset }
+      if line.hasPrefix(indentation + ")") { return nil }
+    }
+    return nil
   }
 
   private static func opensSwiftFunction(_ line: String) -> Bool {

@@ -28,7 +28,10 @@ enum Repository {
       for case let path as String in paths {
         let isHidden = path.split(separator: "/").contains { $0.hasPrefix(".") }
         let ending = URL(fileURLWithPath: path).pathExtension
-        guard !isHidden, endings.contains(ending) else { continue }
+        var isFolder: ObjCBool = false
+        _ = FileManager.default.fileExists(
+          atPath: base.appendingPathComponent(path).path, isDirectory: &isFolder)
+        guard !isHidden, !isFolder.boolValue, endings.contains(ending) else { continue }
         let text = try String(contentsOf: base.appendingPathComponent(path), encoding: .utf8)
         files.append(
           File(

@@ -19,6 +19,8 @@ public final class ConnectionPool: Sendable {
     var connections: [ID: Connection] = [:]
     var waiters: [Waiter: CheckedContinuation<Lease, any Error>] = [:]
     var lastWaiter = 0
+    /// Connections whose work was ordered and has not begun.
+    var ordered: Set<ID> = []
     var lastFailure: (any Error)?
     var isFinished = false
     var finish: CheckedContinuation<Void, Never>?
@@ -101,9 +103,9 @@ public final class ConnectionPool: Sendable {
       for await item in work {
         group.addTask { await self.carryOut(item) }
       }
+      shutDown()
       group.cancelAll()
     }
-    perform { $0.machine.shutDown() }
     let timer = Reactor.shared.schedule(at: .now + Self.shutdownTimeout) { self.finish() }
     await withCheckedContinuation { continuation in
       let isFinished = state.withLock { state in
@@ -113,6 +115,16 @@ public final class ConnectionPool: Sendable {
       if isFinished { continuation.resume() }
     }
     Reactor.shared.cancel(timer)
+  }
+
+  /// Begins the end: nothing is opened any more, and work that nobody will do is given up.
+  private func shutDown() {
+    perform { state in
+      defer { state.ordered = [] }
+      return state.ordered.reduce(into: state.machine.shutDown()) { actions, id in
+        actions += state.machine.release(id, isUsable: false, now: .now)
+      }
+    }
   }
 
   // MARK: Leases
@@ -169,8 +181,12 @@ public final class ConnectionPool: Sendable {
     state.withLock { state in
       for action in event(&state) {
         switch action {
-        case .open(let id, let delay): workInput.yield(.open(id, after: delay))
-        case .check(let id): workInput.yield(.check(id))
+        case .open(let id, let delay):
+          state.ordered.insert(id)
+          workInput.yield(.open(id, after: delay))
+        case .check(let id):
+          state.ordered.insert(id)
+          workInput.yield(.check(id))
         case .grant(let waiter, let id):
           guard let continuation = state.waiters.removeValue(forKey: waiter),
             let connection = state.connections[id]
@@ -204,6 +220,7 @@ public final class ConnectionPool: Sendable {
   private func carryOut(_ work: Work) async {
     switch work {
     case .open(let id, let delay):
+      guard begin(id) else { return }
       do {
         if delay > .zero { try await Task.sleep(for: delay) }
         let connection = try await Connection.connect(connection, logger: logger)
@@ -220,10 +237,16 @@ public final class ConnectionPool: Sendable {
         }
       }
     case .check(let id):
+      guard begin(id) else { return }
       let connection = state.withLock { $0.connections[id] }
       let isUsable = (try? await connection?.query("SELECT 1")) != nil
       perform { $0.machine.checked(id, isUsable: isUsable, now: .now) }
     }
+  }
+
+  /// Takes a connection's work off the list; `false` when the shutdown was faster.
+  private func begin(_ id: ID) -> Bool {
+    state.withLock { $0.ordered.remove(id) != nil }
   }
 
   // MARK: Errors

@@ -9,7 +9,7 @@ extension PrivateServer {
   func prepareFolders() throws {
     try account.checkReachable(folder.data)
     try account.makePrivateFolder(folder.path)
-    if !folder.socket.hasPrefix(folder.path) { try checkForeignFolder(folder.socket) }
+    if !folder.socket.hasPrefix(folder.path + "/") { try checkForeignFolder(folder.socket) }
     try account.makePrivateFolder(folder.socket)
   }
 

@@ -113,6 +113,8 @@ public final class PrivateServer: Sendable {
       return state.child
     }
     if let child { await Self.end(child, patience: options.stopTimeout) }
+    // A socket folder outside of the data folder goes too, if nothing is left in it.
+    if !folder.socket.hasPrefix(folder.path + "/") { rmdir(folder.socket) }
     state.withLock { $0.lock = nil }
   }
 

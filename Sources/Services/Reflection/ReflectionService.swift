@@ -14,9 +14,11 @@ public struct ReflectionService: Sendable {
     self.services = services.sorted()
   }
 
+  /// The service under its name and under the one it had before, which many clients still call:
+  /// the messages are the same.
   public var methods: [MethodHandler] {
-    [
-      .bidirectional("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo") {
+    ["v1", "v1alpha"].map { version in
+      .bidirectional("/grpc.reflection.\(version).ServerReflection/ServerReflectionInfo") {
         requests, _, writer in
         for try await bytes in requests {
           guard
@@ -25,7 +27,7 @@ public struct ReflectionService: Sendable {
           try await writer.write(try answer(request).serializedBytes())
         }
       }
-    ]
+    }
   }
 
   func answer(

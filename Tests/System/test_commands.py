@@ -1,0 +1,210 @@
+"""The commands that need no service: their JSON, which other programs rely on; their errors."""
+
+import json
+import os
+import struct
+
+import pytest
+
+from service import make_folder, run
+
+
+def parsed(*arguments, input=None):
+    """The JSON that a command prints, which must be one line."""
+    done = run(*arguments, "--json", input=input)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.count(b"\n") == 1
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def folder():
+    import shutil
+
+    path = make_folder()
+    yield path
+    shutil.rmtree(path)
+
+
+def test_tokenize_prints_ids(model):
+    ids = parsed("tokenize", "--model", model, input=b"Once upon a time")
+    assert set(ids) == {"ids"} and ids["ids"][0] == 1
+    without = parsed("tokenize", "--model", model, "--no-bos", input=b"Once upon a time")
+    assert without["ids"] == ids["ids"][1:]
+    assert parsed("tokenize", "--model", model, input=b"")["ids"] == [1]
+    strange = "\u00e9\u4e2d\U0001f600\t\r\n ".encode()
+    assert len(parsed("tokenize", "--model", model, input=strange)["ids"]) > 8
+
+
+def test_tokenize_equals_another_engine_on_a_vocabulary_alone(conformance):
+    if not conformance:
+        pytest.skip("MILLRACE_CONFORMANCE is not set")
+    base = conformance / "tokenizers" / "ggml-vocab-llama-spm.gguf"
+    cases = base.with_suffix(".gguf.inp").read_text().split("\n__ggml_vocab_test__\n")
+    wanted = base.with_suffix(".gguf.out").read_text().splitlines()
+    text = cases[0].encode()
+    ids = parsed("tokenize", "--model", base, "--no-bos", input=text)["ids"]
+    assert ids == [int(word) for word in wanted[0].split()]
+
+
+def test_generate_prints_the_shape_that_is_promised(model):
+    result = parsed(
+        "generate", "--model", model, "--prompt", "One day", "--max-tokens", 12, "--seed", 3
+    )
+    assert {"prompt_ids", "ids", "text", "finish_reason", "timings"} <= set(result)
+    assert result["finish_reason"] == "length" and len(result["ids"]) == 12
+    assert result["prompt_ids"][0] == 1 and isinstance(result["text"], str)
+    assert all(seconds >= 0 for seconds in result["timings"].values())
+
+
+def test_generate_is_the_same_on_every_kernel_and_number_of_threads(model):
+    outputs = {
+        json.dumps([result["ids"], result["text"]])
+        for kernels in ("auto", "scalar")
+        for threads in (1, 2)
+        for result in [
+            parsed(
+                *("generate", "--model", model, "--prompt", "One day", "--max-tokens", 40),
+                *("--seed", 3, "--kernels", kernels, "--threads", threads),
+            )
+        ]
+    }
+    assert len(outputs) == 1
+
+
+def test_generate_reads_the_prompt_from_standard_input_and_prints_the_text(model):
+    arguments = ["--model", model, "--max-tokens", 12, "--temperature", 0]
+    piped = run("generate", *arguments, "--prompt", "-", input=b"One day")
+    named = parsed("generate", *arguments, "--prompt", "One day")
+    assert piped.returncode == 0 and piped.stdout.decode() == named["text"] + "\n"
+    assert b"tokens/s" in piped.stderr
+
+
+def test_logits_writes_float32_of_tokens_by_vocabulary(model, folder):
+    out = folder / "logits"
+    shape = parsed("logits", "--model", model, "--tokens", "1,403,407", "--out", out)
+    assert shape == {"tokens": 3, "vocabulary": 512}
+    values = struct.unpack("<1536f", out.read_bytes())
+    assert len(set(values)) > 1_000
+    parsed("logits", "--model", model, "--tokens", "1,403,407", "--out", out, "--chunk", 1)
+    assert struct.unpack("<1536f", out.read_bytes()) == values
+
+
+def test_the_likeliest_logit_is_the_greedy_token(model, folder):
+    result = parsed(
+        *("generate", "--model", model, "--prompt", "One day"),
+        *("--max-tokens", 1, "--temperature", 0),
+    )
+    tokens = ",".join(map(str, result["prompt_ids"]))
+    out = folder / "logits"
+    parsed("logits", "--model", model, "--tokens", tokens, "--out", out)
+    last = struct.unpack("<512f", out.read_bytes()[-2_048:])
+    assert max(range(512), key=lambda index: last[index]) == result["ids"][0]
+
+
+def test_inspect_tells_what_a_file_holds(model):
+    found = parsed("inspect", model, "--tensors", "--metadata", "--fingerprint")
+    assert found["summary"]["architecture"] == "llama"
+    assert found["summary"]["fileBytes"] == os.path.getsize(model)
+    assert len(found["tensors"]) == found["summary"]["tensors"]
+    assert found["metadata"]["general.architecture"] == "llama"
+    assert len(found["fingerprint"]) == 64
+
+
+def test_bench_prints_a_list_of_rates(model):
+    results = parsed(
+        *("bench", "--model", model, "--prompt-tokens", 8, "--decode-tokens", 4),
+        *("--batch", "1,2", "--threads", 2, "--runs", 1),
+    )
+    assert [result["batch"] for result in results] == [1, 2]
+    for result in results:
+        assert result["prefill_tokens_per_second"] > 0
+        assert result["decode_tokens_per_second"] > 0
+        assert result["peak_memory_bytes"] > 1 << 20
+
+
+def test_doctor_judges_the_machine(folder):
+    done = run("doctor", "--data-dir", folder / "data", "--listen", f"unix:{folder}/s", "--json")
+    findings = {each["subject"]: each for each in json.loads(done.stdout)}
+    subjects = {"processor", "memory", "disk", "address", "PostgreSQL", "database"}
+    assert set(findings) == subjects
+    space = os.statvfs(folder)
+    free = space.f_bavail * space.f_frsize >> 20
+    told = int(findings["disk"]["detail"].split(" MiB")[0])
+    assert abs(told - free) < 1_000 + free // 10
+    good = all(each["verdict"] != "bad" for each in findings.values())
+    assert (done.returncode == 0) == good
+    bad = run("doctor", "--data-dir", folder / "data", "--listen", "nonsense", "--json")
+    verdicts = {each["subject"]: each["verdict"] for each in json.loads(bad.stdout)}
+    assert verdicts["address"] == "bad" and bad.returncode == 1
+
+
+def test_migrate_brings_a_new_database_up_to_date_once(folder):
+    flags = ["--data-dir", folder / "data"]
+    first = parsed("migrate", *flags, "--status")
+    assert first["pending"] and not first["applied"]
+    second = parsed("migrate", *flags)
+    assert second["applied"] == first["pending"] and not second["pending"]
+    assert parsed("migrate", *flags) == second
+
+
+def test_help_of_every_command_gives_an_example():
+    commands = (
+        "serve migrate doctor submit watch get list cancel generate tokenize logits inspect bench"
+    )
+    for command in commands.split():
+        done = run(command, "--help")
+        assert done.returncode == 0
+        assert f"Example: " in done.stdout.decode(), command
+    assert run("--version").stdout.strip()
+
+
+BAD_COMMANDS = [
+    (["nonsense"], "nonsense"),
+    (["generate", "--nonsense"], "--nonsense"),
+    (["generate", "--prompt", "a"], "--model"),
+    (["generate", "--model", "/nowhere.gguf", "--prompt", "a"], "/nowhere.gguf"),
+    (["generate", "--model", "MODEL", "--prompt", "a", "--max-tokens", "0"], "max"),
+    (["generate", "--model", "MODEL", "--prompt", "a", "--temperature", "-1"], "temperature"),
+    (["generate", "--model", "MODEL", "--prompt", "a", "--top-p", "2"], "top"),
+    (["generate", "--model", "MODEL", "--prompt", "a", "--kernels", "mmx"], "scalar"),
+    (["generate", "--model", "MODEL", "--prompt", "a", "--threads", "0"], "--threads"),
+    (["generate", "--model", "MODEL", "--prompt", "word " * 3_000], "context"),
+    (["tokenize", "--model", "/nowhere.gguf"], "/nowhere.gguf"),
+    (["tokenize", "--model", "TEXT"], "GGUF"),
+    (["logits", "--model", "MODEL", "--tokens", "1,x", "--out", "/tmp/none"], "--tokens"),
+    (["logits", "--model", "MODEL", "--tokens", "99999", "--out", "/tmp/none"], "99999"),
+    (["logits", "--model", "MODEL", "--tokens", "-1", "--out", "/tmp/none"], "-1"),
+    (["logits", "--model", "MODEL", "--tokens=", "--out", "/tmp/none"], "token"),
+    (["logits", "--model", "MODEL", "--tokens", "1", "--out", "/nowhere/x"], "/nowhere/x"),
+    (["inspect", "/nowhere.gguf"], "/nowhere.gguf"),
+    (["inspect", "TEXT"], "GGUF"),
+    (["inspect", "EMPTY"], "empty"),
+    (["inspect", "CUT"], "byte"),
+    (["bench", "--model", "MODEL", "--batch", "0"], "--batch"),
+    (["bench", "--model", "MODEL", "--prompt-tokens", "100000"], "context"),
+    (["migrate", "--database-url", "postgresql://127.0.0.1:1/x"], "127.0.0.1"),
+    (["get", "x", "--address", "nonsense"], "--address"),
+    (["get", "x", "--address", "unix:/nowhere"], "millrace serve"),
+    (["list", "--address", "127.0.0.1:1"], "millrace serve"),
+    (["list", "--state", "asleep"], "--state"),
+    (["list", "--limit", "0"], "--limit"),
+    (["submit", "--model", "m", "--prompt", "p", "--label", "x"], "KEY=VALUE"),
+    (["submit", "--model", "m", "--prompt", "p", "--tls-key", "k"], "--tls-certificate"),
+    (["watch", "x", "--address", "unix:/nowhere", "--timeout", "0"], "--timeout"),
+]
+
+
+@pytest.mark.parametrize(
+    "command, word", BAD_COMMANDS, ids=[f"{n}-{c[0]}" for n, (c, _) in enumerate(BAD_COMMANDS)]
+)
+def test_a_wrong_command_says_on_standard_error_what_is_wrong(model, folder, command, word):
+    files = {"MODEL": model, "TEXT": folder / "t", "EMPTY": folder / "e", "CUT": folder / "c"}
+    files["TEXT"].write_text("no model " * 100)
+    files["EMPTY"].write_bytes(b"")
+    files["CUT"].write_bytes(model.read_bytes()[:20_000])
+    done = run(*[files.get(each, each) for each in command], input=b"", timeout=40)
+    said = done.stderr.decode()
+    assert done.returncode > 0, f"status {done.returncode}: {said}"
+    assert done.stdout == b"" and word.lower() in said.lower(), said
+    assert len(said) < 2_500
