@@ -83,17 +83,21 @@ let package = Package(
 
     // Tests. Those of the whole program, with public clients, are in Tests/System.
     .target(
+      name: "TestDatabase", dependencies: ["Postgres", log], path: "Tests/TestDatabase",
+      swiftSettings: houseRules),
+    .target(
       name: "TestModels", dependencies: ["Inference", "ModelFormats"], path: "Tests/TestModels",
       swiftSettings: houseRules),
     tests(
       "ExecutorsTests",
-      ["Executors", "Inference", "JobQueue", "Tensors", "TestModels", lifecycle, log]),
+      ["Executors", "Inference", "JobQueue", "TestModels", lifecycle, log]),
     tests(
       "InferenceTests", ["Inference", "ModelFormats", "Tensors", "Tokenizers", "TestModels"]),
     tests("JobQueueTests", ["JobQueue", log]),
-    tests("JobStoreTests", ["JobQueue", "JobStorePostgres", "Postgres", log]),
+    tests(
+      "JobStoreTests", ["JobQueue", "JobStorePostgres", "Postgres", "TestDatabase", log]),
     tests("ModelFormatsTests", ["ModelFormats"]),
-    tests("PostgresTests", ["Postgres", log]),
+    tests("PostgresTests", ["Postgres", "TestDatabase", log]),
     tests("RPCTests", ["RPC", log]),
     tests("ServicesTests", ["Services", "Messages", "JobQueue", "RPC", protobuf, log]),
     tests("TensorsTests", ["Tensors", "CKernels", "TestModels"]),

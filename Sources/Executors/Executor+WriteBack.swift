@@ -7,9 +7,7 @@ extension Executor {
   /// next one's tokens gather.
   func writeBack(_ loop: StepLoop) async {
     while await writeBell.wait() {
-      loop.setPaused(isFull)
       while await writeOnce(loop) {}
-      loop.setPaused(isFull)
     }
   }
 
@@ -21,7 +19,8 @@ extension Executor {
     }
   }
 
-  private var isFull: Bool {
+  /// Whether the engines have to wait for the store.
+  var isFull: Bool {
     active.withLock { $0.uncommittedTokens } > configuration.maxUncommittedTokens
   }
 
@@ -49,6 +48,7 @@ extension Executor {
         await writeAlone(sequence, writes[index], loop)
       }
     }
+    loop.resume()
     if writes.contains(where: { $0.end != nil }) { controlBell.ring() }
     return true
   }
@@ -67,7 +67,6 @@ extension Executor {
         logger.warning(
           "Output waits for the database",
           metadata: ["jobs": "\(writes.count)", "error": "\(error)"])
-        loop.setPaused(isFull)
         try? await Task.sleep(for: pause)
         if writeBell.isClosed { retriesLeft = min(retriesLeft, 3) }
         pause = min(pause * 2, .seconds(2))

@@ -50,7 +50,9 @@ public final class Executor: Service {
   public var activeJobs: Int { active.withLock { $0.leases.count } }
 
   public func run() async throws {
-    let loop = StepLoop(models: models) { [self] event in receive(event) }
+    let loop = StepLoop(models: models, isFull: { [self] in isFull }) { [self] event in
+      receive(event)
+    }
     try loop.start()
     await withGracefulShutdownHandler {
       await withTaskGroup(of: Void.self) { group in

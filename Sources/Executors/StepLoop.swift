@@ -21,22 +21,27 @@ final class StepLoop: Sendable {
   private struct Inbox {
     var additions: [(model: String, request: GenerationRequest)] = []
     var removals: [UInt64] = []
-    var isPaused = false
     var isStopped = false
-    var hasEnded = false
   }
 
   private let inbox = Mutex(Inbox())
   /// Signalled once for every change of the inbox.
   private let wakeUp = DispatchSemaphore(value: 0)
   private let deliver: @Sendable (Event) -> Void
+  private let isFull: @Sendable () -> Bool
   private let models: [ServedModel]
   private let ended: AsyncStream<Void>
   private let endedContinuation: AsyncStream<Void>.Continuation
 
-  /// - Parameter deliver: called on the loop's thread; must not block.
-  init(models: [ServedModel], deliver: @escaping @Sendable (Event) -> Void) {
+  /// - Parameters:
+  ///   - isFull: whether too much output waits to be committed; asked before each step.
+  ///   - deliver: called on the loop's thread; must not block.
+  init(
+    models: [ServedModel], isFull: @escaping @Sendable () -> Bool,
+    deliver: @escaping @Sendable (Event) -> Void
+  ) {
     self.models = models
+    self.isFull = isFull
     self.deliver = deliver
     (ended, endedContinuation) = AsyncStream.makeStream()
   }
@@ -66,13 +71,9 @@ final class StepLoop: Sendable {
     change { $0.removals += sequences }
   }
 
-  /// Stops stepping, or goes on, after the current step.
-  func setPaused(_ isPaused: Bool) {
-    let isChange = inbox.withLock { inbox in
-      defer { inbox.isPaused = isPaused }
-      return inbox.isPaused != isPaused
-    }
-    if isChange { wakeUp.signal() }
+  /// Goes on after output was committed, if it stopped because too much was waiting.
+  func resume() {
+    wakeUp.signal()
   }
 
   /// Ends the thread after the current step and waits for it.
@@ -98,7 +99,7 @@ final class StepLoop: Sendable {
       }
       if news.isStopped { return }
       for slot in slots { slot.apply(news.additions, news.removals) }
-      guard !news.isPaused else {
+      guard !isFull() else {
         waits = true
         continue
       }

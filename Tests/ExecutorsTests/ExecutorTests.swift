@@ -20,7 +20,7 @@ struct ExecutorTests {
   func handBack() async throws {
     let scene = try Scene()
     let ids = try await scene.submit((0..<4).map { Scene.spec($0, maxTokens: 1_100) })
-    try await scene.withExecutor(model: scene.slow) { _ in
+    try await scene.withExecutor(scene.stalling, configuration: Scene.narrow) { _ in
       for id in ids { try await scene.wait(id) { $0.usage.outputTokens > 3 } }
     }
     let halfway = try await scene.store.jobs(ids, tenant: nil)
@@ -51,7 +51,7 @@ struct ExecutorTests {
     let scene = try Scene()
     let long = try await scene.submit((0..<4).map { Scene.spec($0, maxTokens: 1_100) })
     try await scene.withExecutor { executor in
-      for id in long { try await scene.wait(id) { $0.state == .running } }
+      for id in long { try await scene.wait(id) { $0.state != .queued } }
       for id in long { _ = try await scene.store.cancel(id, tenant: nil) }
       let next = try await scene.submit([Scene.spec(9)])
       try scene.check(try await scene.wait(next[0]) { $0.state.isTerminal })
@@ -76,7 +76,7 @@ struct ExecutorTests {
   func modelChanged() async throws {
     let scene = try Scene()
     let ids = try await scene.submit([Scene.spec(1, maxTokens: 1_100)])
-    try await scene.withExecutor(model: scene.slow) { _ in
+    try await scene.withExecutor(scene.stalling, configuration: Scene.narrow) { _ in
       try await scene.wait(ids[0]) { $0.usage.outputTokens > 2 }
     }
     try #require(try await scene.store.jobs(ids, tenant: nil)[0].state == .queued)
@@ -94,7 +94,7 @@ struct ExecutorTests {
   func drain() async throws {
     let scene = try Scene()
     let ids = try await scene.submit([Scene.spec(1, maxTokens: 1_100)])
-    try await scene.withExecutor(model: scene.slow) { executor in
+    try await scene.withExecutor(scene.stalling, configuration: Scene.narrow) { executor in
       try await scene.wait(ids[0]) { $0.usage.outputTokens > 0 }
       #expect(try await scene.store.drain(executor.id))
       let page = try await scene.wait(ids[0]) { $0.state != .running }

@@ -9,9 +9,14 @@ final class FaultyStore: JobStore {
   private let random: Mutex<SeededNumbers>
   /// Of 100 calls by the executor, how many lose their answer.
   private let faultsPercent: Int
+  /// Output beyond this index is never committed: a job that wants more cannot end.
+  private let outputLimit: Int
 
-  init(_ base: InMemoryJobStore, seed: UInt64, faultsPercent: Int) {
+  init(
+    _ base: InMemoryJobStore, seed: UInt64 = 0, faultsPercent: Int = 0, outputLimit: Int = .max
+  ) {
     self.base = base
+    self.outputLimit = outputLimit
     random = Mutex(SeededNumbers(seed: seed))
     self.faultsPercent = faultsPercent
   }
@@ -59,7 +64,10 @@ final class FaultyStore: JobStore {
   }
 
   func write(_ writes: [LeaseWrite]) async throws(JobStoreError) -> [WriteResult] {
-    try await perform { () async throws(JobStoreError) in try await base.write(writes) }
+    guard writes.allSatisfy({ ($0.chunk?.endIndex ?? 0) <= outputLimit }) else {
+      throw JobStoreError(code: .unavailable, message: "the store is away")
+    }
+    return try await perform { () async throws(JobStoreError) in try await base.write(writes) }
   }
 
   func release(_ leases: [Lease], executor: ExecutorID) async throws(JobStoreError) {

@@ -4,7 +4,6 @@ import Inference
 import JobQueue
 import Logging
 import ServiceLifecycle
-import Tensors
 import TestModels
 import Testing
 
@@ -23,12 +22,8 @@ struct Scene {
       options: EngineOptions(maxSequences: 4, contextLength: 1_200, threads: 1))
   }
 
-  /// The same model, slowed down: the scalar kernels give the same bits.
-  var slow: ServedModel {
-    var served = served
-    served.options.kernelPath = .scalar
-    return served
-  }
+  /// A store that goes away for good once a job has some output, so that no long job can end.
+  var stalling: FaultyStore { FaultyStore(store, outputLimit: 100) }
 
   static func spec(_ index: Int, maxTokens: Int32 = 60) -> GenerationSpec {
     GenerationSpec(
@@ -70,6 +65,11 @@ struct Scene {
   static let eager = ExecutorConfiguration(
     leaseDuration: .seconds(30), heartbeatInterval: .milliseconds(20),
     pollInterval: .milliseconds(10))
+
+  /// Engines that make little more than what is committed.
+  static let narrow = ExecutorConfiguration(
+    leaseDuration: .seconds(30), heartbeatInterval: .milliseconds(20),
+    pollInterval: .milliseconds(10), maxUncommittedTokens: 8)
 
   static let logger: Logger = {
     var logger = Logger(label: "test")

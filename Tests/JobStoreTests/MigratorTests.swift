@@ -2,6 +2,7 @@ import Foundation
 import JobQueue
 import JobStorePostgres
 import Postgres
+import TestDatabase
 import Testing
 
 @Suite(.serialized) struct MigratorTests {

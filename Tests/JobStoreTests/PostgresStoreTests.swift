@@ -3,6 +3,7 @@ import JobQueue
 import JobStorePostgres
 import Logging
 import Postgres
+import TestDatabase
 import Testing
 
 @Suite(.serialized) struct PostgresStoreTests {

@@ -125,4 +125,4 @@ def test_serve_refuses_certificates_that_it_cannot_use(certificates, model):
     assert missing.returncode > 0 and b"/nowhere" in missing.stderr
     swapped = ("--tls-certificate", certificates / "server.key")
     done = run(*flags, *swapped, "--tls-key", certificates / "server.pem", timeout=40)
-    assert done.returncode > 0 and b"tls" in done.stderr.lower()
+    assert done.returncode > 0 and b"certificate" in done.stderr

@@ -124,22 +124,25 @@ extension Server {
       cgrpc_server_destroy(handle)
       return
     }
-    let abandoned = AbandonedServer(handle: handle, queues: queues)
+    let abandoned = AbandonedServer(server: self, handle: handle, queues: queues)
     cgrpc_server_shutdown(handle, queue.handle, Tag.retaining(abandoned, .serverStopped))
   }
 }
 
 /// A server that could not start, until the core is done with it.
 private final class AbandonedServer: EventTarget, @unchecked Sendable {
+  private let server: Server
   private let handle: cgrpc_server
   private let queues: [CompletionQueue]
 
-  init(handle: cgrpc_server, queues: [CompletionQueue]) {
+  init(server: Server, handle: cgrpc_server, queues: [CompletionQueue]) {
+    self.server = server
     self.handle = handle
     self.queues = queues
   }
 
   override func handle(_ purpose: Purpose, succeeded: Bool) {
+    server.waitForGate()
     cgrpc_server_destroy(handle)
     for queue in queues { queue.abandon() }
   }

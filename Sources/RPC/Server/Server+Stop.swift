@@ -68,7 +68,14 @@ extension Server {
     guard let running, let queue = running.queues.first else { return }
     logger.info("draining", metadata: ["calls": "\(activeCalls)"])
     let tag = Tag.retaining(StopListener(server: self), .serverStopped)
-    cgrpc_server_shutdown(running.handle, queue.handle, tag)
+    startGate.withLock { _ in cgrpc_server_shutdown(running.handle, queue.handle, tag) }
+  }
+
+  /// Waits until a start or a stop that is under way has returned from the core. The core tells that
+  /// a server has stopped while the call that stops it still uses the server: without this wait it
+  /// could be destroyed under that call.
+  func waitForGate() {
+    startGate.withLock { _ in }
   }
 
   /// Cancels what still runs, if the server is draining.
@@ -93,6 +100,7 @@ extension Server {
       return life.toTearDown
     }
     if let running {
+      waitForGate()
       cgrpc_server_destroy(running.handle)
       for queue in running.queues { await queue.close() }
       logger.info("stopped")

@@ -48,7 +48,7 @@ public final class Server: Sendable {
   let methods: [MethodHandler]
   let logger: Logger
   let life = Mutex(Life())
-  /// Keeps a stop from coming into the middle of a start.
+  /// Keeps a stop from coming into the middle of a start, and the end from coming into a stop.
   let startGate = Mutex(())
   let drained = OneShotSignal()
   let stopped = OneShotSignal()

@@ -38,7 +38,7 @@ struct JobClient {
   }
 
   /// Watches a job from a token on, to its end. When the connection breaks or the service
-  /// restarts, goes on from the next token.
+  /// restarts, goes on from the next token. A service that was never reached is an error at once.
   func follow(
     _ id: String, from index: Int64, deliver: (Millrace_V1_JobEvent) async throws -> Void
   ) async throws {
@@ -46,11 +46,13 @@ struct JobClient {
     request.id = id
     request.fromToken = index
     var failures = 0
+    var hasBegun = false
     while true {
       var hasFinished = false
       do {
         try await events("JobService/WatchJob", request) { event in
           failures = 0
+          hasBegun = true
           if case .tokens(let tokens) = event.event {
             request.fromToken = tokens.firstIndex + Int64(tokens.tokenIds.count)
           }
@@ -59,7 +61,9 @@ struct JobClient {
         }
         if hasFinished { return }
         throw CommandFailure("the service ended the watch before the job ended")
-      } catch let failure as CallFailure where failure.code == .unavailable && failures < 10 {
+      } catch let failure as CallFailure
+        where failure.code == .unavailable && hasBegun && failures < 10
+      {
         failures += 1
         Output.remark("The connection to \(target) broke; going on from token \(request.fromToken)")
         try await Task.sleep(for: .seconds(min(failures, 3)))

@@ -1,4 +1,5 @@
 import Foundation
+import TestDatabase
 import Testing
 import JobQueue
 import JobStorePostgres

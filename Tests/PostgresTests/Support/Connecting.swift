@@ -1,6 +1,7 @@
 import Foundation
 import Postgres
 import Synchronization
+import TestDatabase
 
 /// A connection to a new, empty database.
 func connect() async throws -> Connection {

@@ -1,25 +1,25 @@
 import Foundation
-import Logging
+package import Logging
 import Postgres
 import Synchronization
 
 /// The private PostgreSQL server of a test run: started by the first test that asks for it,
 /// stopped and removed when the process ends.
-actor TestServer {
-  static let shared = TestServer()
+package actor TestServer {
+  package static let shared = TestServer()
 
   private var starting: Task<PrivateServer, any Error>?
   private var databases = 0
 
-  static let logger = Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() }
+  package static let logger = Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() }
 
-  func connectionString() async throws -> String {
+  package func connectionString() async throws -> String {
     try await server().connectionString
   }
 
   /// A new, empty database.
   /// - Parameter template: the database to copy; nobody may be connected to it.
-  func makeDatabase(template: String = "template0") async throws -> String {
+  package func makeDatabase(template: String = "template0") async throws -> String {
     databases += 1
     let name = "test\(databases)"
     let administrator = try await connectionString()
@@ -31,7 +31,7 @@ actor TestServer {
   }
 
   /// The connection string of one of the server's databases.
-  func connectionString(of database: String) async throws -> String {
+  package func connectionString(of database: String) async throws -> String {
     try await connectionString() + " dbname=\(database)"
   }
 
@@ -40,7 +40,7 @@ actor TestServer {
     let task = Task {
       let path =
         FileManager.default.temporaryDirectory.path
-        + "/millrace-postgres-tests-\(getpid())"
+        + "/millrace-tests-\(getpid())"
       let server = try PrivateServer(
         dataDirectory: path, options: PrivateServerOptions(maxConnections: 200, isDurable: false),
         logger: Self.logger)
@@ -66,7 +66,7 @@ enum ServerAtExit {
     atexit {
       for (processID, folder) in ServerAtExit.registered.withLock({ $0 }) where processID > 1 {
         kill(processID, SIGQUIT)
-        for _ in 0..<500 where kill(processID, 0) == 0 { usleep(10_000) }
+        for _ in 0..<500 where kill(processID, 0) == 0 { _ = poll(nil, 0, 10) }
         try? FileManager.default.removeItem(atPath: folder)
       }
     }
