@@ -82,7 +82,7 @@ import Testing
     let listener = try await Connection.connect(configuration, logger: TestServer.logger)
     try await listener.listen("news")
     let waiting = Task { try await listener.nextNotification() }
-    while await listener.isUsable {}
+    while await listener.isUsable { await Task.yield() }
     waiting.cancel()
     await #expect {
       try await withLimit { try await waiting.value }

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import time
 
@@ -203,3 +204,15 @@ def test_print_config_tells_where_settings_come_from(model, folder):
     assert found["drain-seconds"] == {"value": "4", "origin": "environment"}
     assert found["log-level"]["origin"] == "default"
     assert b"hidden" not in done.stdout
+
+
+def test_a_taken_port_is_an_error_each_time_and_never_a_crash(folder):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        flags = ["--data-dir", folder / "data", "--listen", address, "--json"]
+        for _ in range(60):
+            done = run("doctor", *flags)
+            assert done.returncode == 1, done.stderr
+            assert f"cannot listen on {address}" in done.stdout.decode()

@@ -138,8 +138,9 @@ final class FolderLock: Sendable {
     guard descriptor >= 0 else {
       throw PostgresError(code: .privateServer, message: "cannot create the file \(path)")
     }
+    // What throws from here on runs `deinit`, which closes the file; closing it here as well would
+    // hit whatever got its number meanwhile.
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-      close(descriptor)
       throw PostgresError(
         code: .privateServer,
         message: "another process is using this data folder (it holds \(path)); stop it, or "
@@ -148,6 +149,6 @@ final class FolderLock: Sendable {
   }
 
   deinit {
-    close(descriptor)
+    if descriptor >= 0 { close(descriptor) }
   }
 }
