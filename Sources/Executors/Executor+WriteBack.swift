@@ -35,7 +35,7 @@ extension Executor {
       for (index, sequence) in sequences.enumerated() {
         settle(sequence, writes[index], results[index], loop)
       }
-    } catch  where error.code == .unavailable || error.code == .cancelled {
+    } catch  where error.isPassing {
       active.withLock { active in
         for (index, sequence) in sequences.enumerated() {
           active.didPostpone(sequence, writes[index])
@@ -62,7 +62,7 @@ extension Executor {
     while true {
       do {
         return try await store.write(writes)
-      } catch  where error.code == .unavailable && retriesLeft > 0 && !Task.isCancelled {
+      } catch  where error.isPassing && retriesLeft > 0 && !Task.isCancelled {
         retriesLeft -= 1
         logger.warning(
           "Output waits for the database",
@@ -77,8 +77,10 @@ extension Executor {
   /// Finds the write that a batch was refused for: it fails its job, the others go through.
   private func writeAlone(_ sequence: UInt64, _ write: LeaseWrite, _ loop: StepLoop) async {
     do {
-      let results = try await self.write([write], loop, retries: 3)
+      let results = try await self.write([write], loop, retries: .max)
       settle(sequence, write, results[0], loop)
+    } catch  where error.isPassing {
+      active.withLock { $0.didPostpone(sequence, write) }
     } catch  where write.chunk == nil {
       // Not even the end can be written: let go of the job; the heartbeat hands it back.
       settle(sequence, write, .leaseLost, loop)
@@ -97,5 +99,15 @@ extension Executor {
     let hasLeft = active.withLock { $0.didWrite(sequence, write, result) }
     guard hasLeft, write.end == nil || result == .leaseLost else { return }
     loop.remove([sequence])
+  }
+}
+
+extension JobStoreError {
+  /// Whether the store is only away or full for now: no reason to give a job up.
+  fileprivate var isPassing: Bool {
+    switch code {
+    case .unavailable, .exhausted, .cancelled: true
+    case .invalid, .internal: false
+    }
   }
 }

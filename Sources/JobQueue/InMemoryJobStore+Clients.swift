@@ -65,7 +65,7 @@ extension InMemoryJobStore {
   public func output(
     of id: JobID, from index: Int, maxTokens: Int
   ) async throws(JobStoreError) -> OutputPage? {
-    let start = max(index, 0)
+    let start = min(max(index, 0), Int(JobLimits.maxTokens))
     let limit = min(max(maxTokens, 1), Int(JobLimits.maxTokens))
     return state.withLock { state in
       guard let entry = state.jobs[id] else { return nil }

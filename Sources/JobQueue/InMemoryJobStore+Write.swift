@@ -8,7 +8,7 @@ extension InMemoryJobStore {
         guard var entry = state.jobs[write.lease.job] else { return .leaseLost }
         let result = entry.apply(write, at: now)
         state.jobs[write.lease.job] = entry
-        if result == .written { signals.append(.progressed(write.lease.job, write.chunk)) }
+        if result == .written { signals += write.signals }
         return result
       }
     }

@@ -11,3 +11,11 @@ public enum JobSignal: Hashable, Sendable {
   /// Signals may have been lost: look at the store.
   case interrupted
 }
+
+extension LeaseWrite {
+  /// What a write that was committed is announced by: its output, then its end.
+  package var signals: [JobSignal] {
+    let output = chunk.map { [JobSignal.progressed(lease.job, $0)] } ?? []
+    return end == nil ? output : output + [.progressed(lease.job, nil)]
+  }
+}

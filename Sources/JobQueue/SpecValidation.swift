@@ -14,7 +14,8 @@ extension GenerationSpec {
   /// Everything that can be known to be wrong before the job is stored; empty when it can run.
   public func violations(catalog: any ModelCatalog, now: Timestamp) -> [FieldViolation] {
     var found = Violations()
-    let model = catalog.models.first { $0.name == self.model }
+    // By bytes, as the database compares: two spellings of one character are two names.
+    let model = catalog.models.first { $0.name.utf8.elementsEqual(self.model.utf8) }
     if self.model.isEmpty {
       found.add("model", "is required; one of \(catalog.models.map(\.name))")
     } else if model == nil {
@@ -66,9 +67,7 @@ extension GenerationSpec {
     if !(sampling.topP > 0 && sampling.topP <= 1) {
       found.add("sampling.top_p", "must be over 0 and at most 1")
     }
-    if !(sampling.repetitionPenalty > 0 && sampling.repetitionPenalty <= 100) {
-      found.add("sampling.repetition_penalty", "must be over 0 and at most 100")
-    }
+    found.check("sampling.repetition_penalty", sampling.repetitionPenalty, in: 0.01...100)
     if let count = sampling.logprobs {
       found.check("sampling.logprobs", count, in: 0...JobLimits.logprobs)
     }

@@ -91,7 +91,7 @@ extension PostgresJobStore {
   public func output(
     of id: JobID, from index: Int, maxTokens: Int
   ) async throws(JobStoreError) -> OutputPage? {
-    let start = max(index, 0)
+    let start = min(max(index, 0), Int(JobLimits.maxTokens))
     let limit = min(max(maxTokens, 1), Int(JobLimits.maxTokens))
     return try await perform { connection in
       // One snapshot, so that job and chunks are of one moment.

@@ -27,8 +27,8 @@ extension PostgresJobStore {
         return results
       }
       announce(
-        zip(all, results).compactMap { write, result in
-          result == .written ? .progressed(write.lease.job, write.chunk) : nil
+        zip(all, results).flatMap { write, result in
+          result == .written ? write.signals : []
         })
       return results
     } catch {

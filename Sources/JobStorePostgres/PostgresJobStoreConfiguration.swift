@@ -21,7 +21,7 @@ public struct PostgresJobStoreConfiguration: Sendable {
 
   public init(
     pool: PoolConfiguration = PoolConfiguration(), connectTimeout: Duration = .seconds(5),
-    statementTimeout: Duration = .seconds(30), migratesSchema: Bool = true,
+    statementTimeout: Duration = .seconds(10), migratesSchema: Bool = true,
     maintenanceInterval: Duration = .seconds(1), maintenanceBatch: Int = 500,
     notifyInterval: Duration = .milliseconds(20), now: (@Sendable () -> Timestamp)? = nil
   ) {

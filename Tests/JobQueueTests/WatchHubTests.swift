@@ -129,6 +129,23 @@ struct WatchHubTests {
     }
   }
 
+  @Test("a watcher far beyond the output takes nothing from the others")
+  func beyond() async throws {
+    try await withHub { scene in
+      try await withThrowingTaskGroup(of: [Int32].self) { group in
+        group.addTask { try await scene.collect(from: .max) }
+        group.addTask { try await scene.collect(from: 150) }
+        try await scene.write(0..<100)
+        group.addTask { try await scene.collect() }
+        try await scene.write(100..<200, end: .succeeded(.length))
+        var received: [[Int32]] = []
+        for try await tokens in group { received.append(tokens) }
+        let expected: Set<[Int32]> = [[], (150..<200).map(Int32.init), (0..<200).map(Int32.init)]
+        #expect(Set(received) == expected)
+      }
+    }
+  }
+
   @Test("cancelling a watcher ends it while it waits")
   func cancelled() async throws {
     try await withHub { scene in

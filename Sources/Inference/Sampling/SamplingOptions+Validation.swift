@@ -21,8 +21,7 @@ extension SamplingOptions {
     try check(topP > 0 && topP <= 1, "top_p", "above 0, at most 1")
     try check(minP >= 0 && minP <= 1, "min_p", "0 to 1")
     try check(
-      repetitionPenalty > 0 && repetitionPenalty <= 100, "repetition_penalty",
-      "above 0, at most 100")
+      (0.01...100).contains(repetitionPenalty), "repetition_penalty", "0.01 to 100")
     try check((-100...100).contains(presencePenalty), "presence_penalty", "-100 to 100")
     try check((-100...100).contains(frequencyPenalty), "frequency_penalty", "-100 to 100")
     try check(

@@ -131,6 +131,7 @@ public final class WatchHub: Sendable {
       return
     }
     guard let page else { throw WatchError.notFound }
+    if page.chunks.isEmpty { await waitForNews(id) }
     for chunk in page.chunks {
       try await deliver(.tokens(chunk))
       position.index = chunk.endIndex

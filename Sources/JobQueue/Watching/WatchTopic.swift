@@ -108,8 +108,10 @@ package struct WatchTopic {
   package mutating func didRead(_ page: OutputPage, from index: Int) {
     isReading = false
     if end == nil {
-      start = index
-      end = index
+      // A watcher may ask from beyond what there is: the tail begins at what is committed.
+      let known = min(index, Int(page.job.usage.outputTokens))
+      start = known
+      end = known
     }
     for chunk in page.chunks { append(chunk) }
     job = page.job

@@ -223,7 +223,8 @@ public nonisolated struct Millrace_V1_SamplingParameters: Sendable {
   /// Drop tokens less likely than this share of the likeliest one's probability, 0 to 1.
   public var minP: Float = 0
 
-  /// Divides positive and multiplies negative logits of tokens in prompt and output. Default 1.
+  /// Divides positive and multiplies negative logits of tokens in prompt and output, 0.01 to 100.
+  /// Default 1.
   public var repetitionPenalty: Float {
     get {_repetitionPenalty ?? 0}
     set {_repetitionPenalty = newValue}

@@ -57,14 +57,21 @@ public final class PrivateServer: Sendable {
   public func start() async throws -> String {
     if processID != nil { return connectionString }
     try prepareFolders()
-    let lock = try FolderLock(folder.lock)
-    state.withLock { $0.lock = lock }
-    let binaries = try ServerBinaries.find(
-      in: options.binaryFolder, version: folder.dataVersion)
-    if folder.dataVersion == nil { try await initialize(binaries) }
-    try await launch(binaries)
-    try await createDatabase()
-    return connectionString
+    if state.withLock({ $0.lock == nil }) {
+      let lock = try FolderLock(folder.lock)
+      state.withLock { $0.lock = lock }
+    }
+    do {
+      let binaries = try ServerBinaries.find(
+        in: options.binaryFolder, version: folder.dataVersion)
+      if folder.dataVersion == nil { try await initialize(binaries) }
+      try await launch(binaries)
+      try await createDatabase()
+      return connectionString
+    } catch {
+      await stop()
+      throw error
+    }
   }
 
   /// Watches over the server, starting it again when it dies, until the task is cancelled; then

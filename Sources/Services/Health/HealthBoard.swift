@@ -34,13 +34,16 @@ public final class HealthBoard: Sendable {
 
   /// Says NOT_SERVING for good, and ends every watch after that.
   public func close() {
-    set(.notServing)
     let listeners = state.withLock { state in
       state.isClosed = true
+      state.status = .notServing
       defer { state.listeners = [:] }
       return state.listeners.values
     }
-    for listener in listeners { listener.finish() }
+    for listener in listeners {
+      listener.yield(.notServing)
+      listener.finish()
+    }
   }
 
   /// The status now, and each change.
