@@ -106,6 +106,26 @@ struct Scene {
     return (tokens.map(\.token), tokens.map(\.text).joined())
   }
 
+  /// Commits the first tokens of a job as an executor would that then hands it back.
+  func commit(_ count: Int, of id: JobID) async throws {
+    let executor = ExecutorID()
+    try await store.register(
+      ExecutorDescription(id: executor, host: "h", processID: 1, models: ["tiny"], slots: 1),
+      leaseDuration: .seconds(60))
+    let claimed = try #require(
+      try await store.claim(ClaimRequest(executor: executor, room: ["tiny": 1])).first)
+    #expect(claimed.job.id == id)
+    let tokens = try undisturbed(claimed.job.spec).tokens.prefix(count)
+    let chunk = OutputChunk(
+      firstIndex: 0, tokens: Array(tokens), pieces: tokens.map { _ in "" },
+      offsetsMicroseconds: tokens.map { _ in 0 })
+    let write = LeaseWrite(
+      lease: claimed.lease, chunk: chunk, modelFingerprint: tiny.model.fingerprint,
+      usage: Usage(), end: nil)
+    #expect(try await store.write([write]) == [.written])
+    try await store.deregister(executor)
+  }
+
   /// Checks that a job succeeded with exactly the undisturbed output, in contiguous chunks.
   func check(_ page: OutputPage) throws {
     let expected = try undisturbed(page.job.spec)
