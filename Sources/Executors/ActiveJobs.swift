@@ -1,12 +1,12 @@
-import Inference
-import JobQueue
+package import Inference
+package import JobQueue
 
 /// The jobs that this executor holds, and the output of theirs that is not committed yet.
 ///
 /// A pure state machine between three sides that do not wait for each other: the control loop
 /// (claims, lost leases), the engines' thread (tokens), and the write-back (commits). A job leaves
 /// when its end is committed or its lease is lost.
-struct ActiveJobs {
+package struct ActiveJobs {
   private struct Entry {
     let lease: Lease
     let model: String
@@ -19,6 +19,8 @@ struct ActiveJobs {
     var end: JobEnd?
     /// A write of this job is on its way.
     var isInFlight = false
+    /// Orders the jobs with news: who waits longest is written first.
+    var newsNumber: UInt64?
 
     var isEnded: Bool { end != nil }
     var hasNews: Bool { uncommitted != nil || end != nil }
@@ -27,12 +29,15 @@ struct ActiveJobs {
   private var entries: [UInt64: Entry] = [:]
   private var sequences: [JobID: UInt64] = [:]
   private var nextSequence: UInt64 = 1
+  private var nextNews: UInt64 = 1
   /// Tokens that wait to be committed, in flight or not.
-  private(set) var uncommittedTokens = 0
+  package private(set) var uncommittedTokens = 0
 
   /// Whether some job has ended without its end being committed.
   var hasEnds: Bool { entries.values.contains(where: \.isEnded) }
-  var leases: [Lease] { entries.values.map(\.lease) }
+  package var leases: [Lease] { entries.values.map(\.lease) }
+
+  package init() {}
 
   /// Jobs that occupy a place in a model's engine.
   func occupied(_ model: String) -> Int {
@@ -44,7 +49,7 @@ struct ActiveJobs {
   // MARK: Claims
 
   /// Takes a claimed job in. Returns its sequence number.
-  mutating func begin(
+  package mutating func begin(
     _ claimed: ClaimedJob, promptTokens: Int, fingerprint: String, at now: ContinuousClock.Instant
   ) -> UInt64 {
     let sequence = nextSequence
@@ -59,18 +64,19 @@ struct ActiveJobs {
   }
 
   /// Takes a claimed job in only to end it.
-  mutating func refuse(
+  package mutating func refuse(
     _ claimed: ClaimedJob, fingerprint: String, failure: JobFailure,
     at now: ContinuousClock.Instant
   ) {
     let sequence = begin(
       claimed, promptTokens: Int(claimed.job.usage.promptTokens), fingerprint: fingerprint, at: now)
     entries[sequence]?.end = .failed(failure)
+    noteNews(of: sequence)
   }
 
-  /// Drops the jobs whose leases are not held any more. Returns their sequences.
-  mutating func keepOnly(_ held: Set<Lease>) -> [UInt64] {
-    let lost = entries.filter { !held.contains($0.value.lease) }.map(\.key)
+  /// Drops the jobs whose leases were lost. Returns their sequences.
+  package mutating func lose(_ leases: Set<Lease>) -> [UInt64] {
+    let lost = entries.filter { leases.contains($0.value.lease) }.map(\.key)
     for sequence in lost { drop(sequence) }
     return lost
   }
@@ -78,7 +84,7 @@ struct ActiveJobs {
   // MARK: Output
 
   /// Notes what a step of the engine brought.
-  mutating func record(_ output: SequenceOutput, at now: ContinuousClock.Instant) {
+  package mutating func record(_ output: SequenceOutput, at now: ContinuousClock.Instant) {
     guard var entry = entries[output.sequence], !entry.isEnded else { return }
     if !output.tokens.isEmpty {
       let offset = entry.claimTime.duration(to: now).microseconds
@@ -91,6 +97,7 @@ struct ActiveJobs {
         entry.end = .failed(
           JobFailure(code: .engine, message: "the engine skipped or repeated output tokens"))
         entries[output.sequence] = entry
+        noteNews(of: output.sequence)
         return
       }
       entry.nextIndex = chunk.endIndex
@@ -107,32 +114,45 @@ struct ActiveJobs {
       entry.end = .succeeded(JobQueue.FinishReason(finish))
     }
     entries[output.sequence] = entry
+    noteNews(of: output.sequence)
   }
 
   /// Ends a job that the engine could not run.
-  mutating func fail(_ sequence: UInt64, _ failure: JobFailure) {
+  package mutating func fail(_ sequence: UInt64, _ failure: JobFailure) {
     guard entries[sequence]?.isEnded == false else { return }
     entries[sequence]?.end = .failed(failure)
+    noteNews(of: sequence)
+  }
+
+  private mutating func noteNews(of sequence: UInt64) {
+    guard entries[sequence]?.hasNews == true, entries[sequence]?.newsNumber == nil else { return }
+    entries[sequence]?.newsNumber = nextNews
+    nextNews += 1
   }
 
   // MARK: Write-back
 
-  /// What to commit next, at most one write a job at a time.
-  mutating func takeWrites(limit: Int) -> [UInt64: LeaseWrite] {
-    var writes: [UInt64: LeaseWrite] = [:]
-    for (sequence, entry) in entries where entry.hasNews && !entry.isInFlight {
-      guard writes.count < limit else { break }
-      writes[sequence] = LeaseWrite(
-        lease: entry.lease, chunk: entry.uncommitted, modelFingerprint: entry.fingerprint,
-        usage: entry.usage, end: entry.end)
+  /// What to commit next, at most one write a job at a time; first the jobs that wait longest.
+  package mutating func takeWrites(limit: Int) -> [(sequence: UInt64, write: LeaseWrite)] {
+    let waiting = entries.filter { $0.value.hasNews && !$0.value.isInFlight }
+      .sorted { ($0.value.newsNumber ?? 0) < ($1.value.newsNumber ?? 0) }
+    return waiting.prefix(limit).map { sequence, entry in
       entries[sequence]?.uncommitted = nil
       entries[sequence]?.isInFlight = true
+      entries[sequence]?.newsNumber = nil
+      return (
+        sequence,
+        LeaseWrite(
+          lease: entry.lease, chunk: entry.uncommitted, modelFingerprint: entry.fingerprint,
+          usage: entry.usage, end: entry.end)
+      )
     }
-    return writes
   }
 
   /// Notes what became of a write. Returns whether the job has left.
-  mutating func didWrite(_ sequence: UInt64, _ write: LeaseWrite, _ result: WriteResult) -> Bool {
+  package mutating func didWrite(_ sequence: UInt64, _ write: LeaseWrite, _ result: WriteResult)
+    -> Bool
+  {
     uncommittedTokens -= write.chunk?.tokens.count ?? 0
     guard entries[sequence] != nil else { return true }
     entries[sequence]?.isInFlight = false
@@ -142,12 +162,13 @@ struct ActiveJobs {
   }
 
   /// Puts a write back whose store is away, to be written with what comes after it.
-  mutating func didPostpone(_ sequence: UInt64, _ write: LeaseWrite) {
+  package mutating func didPostpone(_ sequence: UInt64, _ write: LeaseWrite) {
     guard var entry = entries[sequence] else {
       uncommittedTokens -= write.chunk?.tokens.count ?? 0
       return
     }
     entry.isInFlight = false
+    entry.newsNumber = 0
     if var chunk = write.chunk {
       if let later = entry.uncommitted { chunk.append(later) }
       entry.uncommitted = chunk
@@ -156,7 +177,7 @@ struct ActiveJobs {
   }
 
   /// Ends a job in place of a write that the store refuses for good.
-  mutating func didRefuse(_ sequence: UInt64, _ write: LeaseWrite, _ failure: JobFailure) {
+  package mutating func didRefuse(_ sequence: UInt64, _ write: LeaseWrite, _ failure: JobFailure) {
     uncommittedTokens -= write.chunk?.tokens.count ?? 0
     guard var entry = entries[sequence] else { return }
     uncommittedTokens -= entry.uncommitted?.tokens.count ?? 0
@@ -164,6 +185,7 @@ struct ActiveJobs {
     entry.isInFlight = false
     entry.end = .failed(failure)
     entries[sequence] = entry
+    noteNews(of: sequence)
   }
 
   private mutating func drop(_ sequence: UInt64) {

@@ -28,8 +28,8 @@ extension Executor {
   private func writeOnce(_ loop: StepLoop, retries: Int = .max) async -> Bool {
     let batch = active.withLock { $0.takeWrites(limit: configuration.maxJobsPerWrite) }
     guard !batch.isEmpty else { return false }
-    let sequences = Array(batch.keys)
-    let writes = sequences.compactMap { batch[$0] }
+    let sequences = batch.map(\.sequence)
+    let writes = batch.map(\.write)
     do {
       let results = try await write(writes, loop, retries: retries)
       for (index, sequence) in sequences.enumerated() {
@@ -49,7 +49,7 @@ extension Executor {
       }
     }
     loop.resume()
-    if writes.contains(where: { $0.end != nil }) { controlBell.ring() }
+    if writes.contains(where: { $0.end != nil }) { claimBell.ring() }
     return true
   }
 

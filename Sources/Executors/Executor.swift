@@ -7,9 +7,9 @@ import Synchronization
 
 /// Claims jobs, runs them through the engines, and commits their output.
 ///
-///     control loop: claim, heartbeat ──▶ step loop (one thread): engines ──▶ active jobs
-///            ▲                                                                   │
-///            └──────── room ──────── write-back: one transaction at a time ◀─────┘
+///     claims ──▶ step loop (one thread): engines ──▶ active jobs
+///       ▲                                                 │
+///       └── room ── write-back: one transaction at a time ◀┘     heartbeats, all the while
 ///
 /// `run` returns after a graceful shutdown: the step in progress ends, its tokens are committed,
 /// and the jobs that are left are handed back to the queue with their output kept.
@@ -20,18 +20,21 @@ public final class Executor: Service {
   let configuration: ExecutorConfiguration
   let logger: Logger
   let active = Mutex(ActiveJobs())
-  /// Rung when there may be something to claim, or a lease may be lost.
-  let controlBell = Bell()
+  /// Rung when there may be something to claim.
+  let claimBell = Bell()
+  /// Rung when it may be time to renew the leases, or one may be lost.
+  let leaseBell = Bell()
   /// Rung when there is something to commit.
   let writeBell = Bell()
   private let intent = Mutex(Intent())
 
-  /// What the control loop is to do next.
+  /// What claims and heartbeats are to do next.
   private struct Intent {
     /// Models for which the queue had nothing more when it was last asked.
     var idleModels: Set<String> = []
     /// A lease may be lost: ask at once.
     var isSuspicious = false
+    var isRegistered = false
     var isDraining = false
   }
 
@@ -58,16 +61,19 @@ public final class Executor: Service {
       await withTaskGroup(of: Void.self) { group in
         group.addTask { await self.listen() }
         group.addTask { await self.tick() }
+        async let heart: Void = self.keepLeases(loop)
         async let writer: Void = self.writeBack(loop)
-        await self.control(loop)
+        await self.claimJobs(loop)
         await loop.stop()
         self.writeBell.close()
         await writer
         await self.flush(loop)
+        self.leaseBell.close()
+        await heart
         group.cancelAll()
       }
     } onGracefulShutdown: {
-      self.controlBell.close()
+      self.claimBell.close()
     }
     await handBack()
   }
@@ -88,32 +94,32 @@ public final class Executor: Service {
     writeBell.ring()
   }
 
-  // MARK: Control
+  // MARK: Leases
 
-  /// Claims and renews until shutdown. Claims and heartbeats never overlap, so a heartbeat always
-  /// names every job whose claim was answered.
-  private func control(_ loop: StepLoop) async {
+  /// Registers, and renews the leases until the executor has nothing left to commit.
+  ///
+  /// Beside the claims, so that a slow claim cannot cost a lease. A heartbeat may therefore not
+  /// name a job whose claim is being answered; it loses only leases that it named.
+  private func keepLeases(_ loop: StepLoop) async {
     var nextHeartbeat = ContinuousClock.now
-    var isRegistered = false
-    while await controlBell.wait(), !Task.isCancelled {
+    while await leaseBell.wait(), !Task.isCancelled {
       do {
+        let (isRegistered, isSuspicious) = intent.withLock { intent in
+          defer { intent.isSuspicious = false }
+          return (intent.isRegistered, intent.isSuspicious)
+        }
         if !isRegistered {
           try await store.register(description, leaseDuration: configuration.leaseDuration)
-          isRegistered = true
           nextHeartbeat = .now + configuration.heartbeatInterval
+          intent.withLock { $0.isRegistered = true }
+          claimBell.ring()
           logger.info("Executor is ready", metadata: ["executor": "\(id)"])
-        }
-        let isSuspicious = intent.withLock { intent in
-          defer { intent.isSuspicious = false }
-          return intent.isSuspicious
-        }
-        if isSuspicious || ContinuousClock.now >= nextHeartbeat {
-          isRegistered = try await heartbeat(loop)
+        } else if isSuspicious || ContinuousClock.now >= nextHeartbeat {
+          try await heartbeat(loop)
           nextHeartbeat = .now + configuration.heartbeatInterval
         }
-        if isRegistered, !intent.withLock({ $0.isDraining }) { try await claim(loop) }
       } catch {
-        logger.warning("The queue cannot be reached; trying again", metadata: ["error": "\(error)"])
+        logger.warning("The leases cannot be renewed yet", metadata: ["error": "\(error)"])
       }
     }
   }
@@ -125,35 +131,48 @@ public final class Executor: Service {
       slots: Int32(clamping: models.reduce(0) { $0 + $1.options.maxSequences }))
   }
 
-  /// Renews the leases and drops the jobs that were lost. Returns whether the executor is known.
-  private func heartbeat(_ loop: StepLoop) async throws(JobStoreError) -> Bool {
+  /// Renews the leases and drops the jobs that were lost.
+  private func heartbeat(_ loop: StepLoop) async throws(JobStoreError) {
     let leases = active.withLock { $0.leases }
     let result = try await store.heartbeat(
       id, leases: leases, leaseDuration: configuration.leaseDuration)
-    let lost = active.withLock { $0.keepOnly(result.held) }
+    let lost = active.withLock { $0.lose(Set(leases).subtracting(result.held)) }
     if !lost.isEmpty {
       logger.info("Leases were lost", metadata: ["jobs": "\(lost.count)"])
       loop.remove(lost)
+      claimBell.ring()
     }
-    if result.isDraining { await drain(loop) }
-    return result.isRegistered
+    if !result.isRegistered {
+      intent.withLock { $0.isRegistered = false }
+      leaseBell.ring()
+    }
+    if result.isDraining { try await drain(loop) }
   }
 
-  /// Stops claiming and hands all jobs back, but stays alive.
-  private func drain(_ loop: StepLoop) async {
+  /// Stops claiming and hands all jobs back, but stays alive. Called again and again while the
+  /// executor drains: a claim may have been on its way.
+  private func drain(_ loop: StepLoop) async throws(JobStoreError) {
     let isFirst = intent.withLock { intent in
       defer { intent.isDraining = true }
       return !intent.isDraining
     }
-    guard isFirst else { return }
-    logger.notice("Draining: jobs go back to the queue with their tokens kept")
+    if isFirst { logger.notice("Draining: jobs go back to the queue with their tokens kept") }
     let leases = active.withLock { $0.leases }
-    do {
-      try await store.release(leases, executor: id)
-      loop.remove(active.withLock { $0.keepOnly([]) })
-    } catch {
-      intent.withLock { $0.isDraining = false }
-      logger.warning("Jobs could not be handed back yet", metadata: ["error": "\(error)"])
+    try await store.release(leases, executor: id)
+    loop.remove(active.withLock { $0.lose(Set(leases)) })
+  }
+
+  // MARK: Claims
+
+  /// Claims as long as there is room, whenever there may be something, until shutdown.
+  private func claimJobs(_ loop: StepLoop) async {
+    while await claimBell.wait(), !Task.isCancelled {
+      guard intent.withLock({ $0.isRegistered && !$0.isDraining }) else { continue }
+      do {
+        try await claim(loop)
+      } catch {
+        logger.warning("The queue cannot be reached; trying again", metadata: ["error": "\(error)"])
+      }
     }
   }
 
@@ -189,7 +208,8 @@ public final class Executor: Service {
           message: "the model \(spec.model) was replaced by another file while the job was half "
             + "done; submit the job again, or serve the old file under that name")
       }
-      let prompt = try served.model.tokens(of: spec.prompt)
+      guard let input = spec.prompt else { throw JobFailure.corrupt }
+      let prompt = try served.model.tokens(of: input)
       let sequence = active.withLock {
         $0.begin(claimed, promptTokens: prompt.count, fingerprint: fingerprint, at: .now)
       }
@@ -216,7 +236,7 @@ public final class Executor: Service {
       case .revoked(let job):
         guard active.withLock({ $0.holds(job) }) else { continue }
         intent.withLock { $0.isSuspicious = true }
-        controlBell.ring()
+        leaseBell.ring()
       case .progressed:
         break
       }
@@ -230,7 +250,8 @@ public final class Executor: Service {
 
   private func lookAgain() {
     intent.withLock { $0.idleModels = [] }
-    controlBell.ring()
+    claimBell.ring()
+    leaseBell.ring()
   }
 
   /// Hands back what is left and leaves.

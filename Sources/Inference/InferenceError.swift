@@ -22,6 +22,8 @@ public struct InferenceError: Error, Sendable, Hashable, CustomStringConvertible
     case notFinite = "not_finite"
     /// Memory for weights or cache could not be had.
     case outOfMemory = "out_of_memory"
+    /// The task that waited for it was cancelled.
+    case cancelled
   }
 
   /// What kind of failure this is.

@@ -5,7 +5,9 @@
 public struct GenerationSpec: Hashable, Codable, Sendable {
   /// The name under which the model is served.
   public var model: String
-  public var prompt: Prompt
+  /// The input. Always there when a job is submitted, claimed, or read by itself with
+  /// `JobStore.job`; `nil` in all other answers, which would be as large as their prompts.
+  public var prompt: Prompt?
   public var sampling: SamplingParameters
   public var speculation: Speculation
   /// Jobs of a higher priority are claimed first.
@@ -20,7 +22,7 @@ public struct GenerationSpec: Hashable, Codable, Sendable {
   public var labels: [String: String]
 
   public init(
-    model: String, prompt: Prompt, sampling: SamplingParameters,
+    model: String, prompt: Prompt?, sampling: SamplingParameters,
     speculation: Speculation = .automatic, priority: Int32 = 0, runAfter: Timestamp? = nil,
     deadline: Timestamp? = nil, maxAttempts: Int32 = JobLimits.defaultMaxAttempts,
     labels: [String: String] = [:]

@@ -13,6 +13,9 @@ extension InMemoryJobStore {
       var results: [SubmitResult] = []
       do throws(JobStoreError) {
         for submission in submissions { results.append(try state.store(submission, at: now)) }
+        if results.contains(where: \.isNew), state.exceeds(queuedJobs: maxQueuedJobs) {
+          throw .queueFull(limit: maxQueuedJobs)
+        }
       } catch {
         for result in results where result.isNew { state.remove(result.job) }
         throw error
@@ -22,12 +25,29 @@ extension InMemoryJobStore {
     }
   }
 
+  public func submitted(
+    tenant: String, requestIDs: [String]
+  ) async throws(JobStoreError) -> [Job] {
+    guard requestIDs.count <= JobLimits.jobsPerSubmission else {
+      throw .tooMany("request ids", limit: JobLimits.jobsPerSubmission)
+    }
+    return state.withLock { state in
+      Set(requestIDs.map { RequestKey(tenant: tenant, requestID: $0) }).compactMap { key in
+        state.requests[key].flatMap { state.jobs[$0]?.job.withoutPrompt }
+      }
+    }
+  }
+
+  public func job(_ id: JobID, tenant: String?) async throws(JobStoreError) -> Job? {
+    state.withLock { $0.job(id, tenant: tenant) }
+  }
+
   public func jobs(_ ids: [JobID], tenant: String?) async throws(JobStoreError) -> [Job] {
     guard ids.count <= JobLimits.jobsPerGet else {
       throw .tooMany("ids", limit: JobLimits.jobsPerGet)
     }
     return state.withLock { state in
-      Set(ids).compactMap { state.job($0, tenant: tenant) }
+      Set(ids).compactMap { state.job($0, tenant: tenant)?.withoutPrompt }
     }
   }
 
@@ -42,7 +62,7 @@ extension InMemoryJobStore {
       matches.removeAll { ($0.createTime, $0.id) >= (cursor.createTime, cursor.id) }
     }
     matches.sort { ($0.createTime, $0.id) > ($1.createTime, $1.id) }
-    let shown = Array(matches.prefix(size))
+    let shown = matches.prefix(size).map(\.withoutPrompt)
     guard matches.count > size, let last = shown.last else {
       return JobPage(jobs: shown, next: nil)
     }
@@ -54,11 +74,11 @@ extension InMemoryJobStore {
     return try change { state, signals in
       guard var job = state.job(id, tenant: tenant) else { return nil }
       let wasRunning = job.state == .running
-      guard job.revoke(as: .cancelled, at: now) else { return job }
+      guard job.revoke(as: .cancelled, at: now) else { return job.withoutPrompt }
       state.jobs[id]?.job = job
       if wasRunning { signals.append(.revoked(id)) }
       signals.append(.progressed(id, nil))
-      return job
+      return job.withoutPrompt
     }
   }
 
@@ -72,14 +92,17 @@ extension InMemoryJobStore {
       let chunks = entry.chunks.filter { chunk in
         chunk.endIndex > start && (chunk.firstIndex <= start || chunk.endIndex - start <= limit)
       }
-      return OutputPage(job: entry.job, chunks: chunks.map { $0.dropping(before: start) })
+      return OutputPage(
+        job: entry.job.withoutPrompt, chunks: chunks.map { $0.dropping(before: start) })
     }
   }
 }
 
 extension InMemoryJobStore.State {
   func job(_ id: JobID, tenant: String?) -> Job? {
-    guard let job = jobs[id]?.job, tenant == nil || job.tenant == tenant else { return nil }
+    guard let job = jobs[id]?.job, tenant?.isExactly(job.tenant) ?? true else {
+      return nil
+    }
     return job
   }
 
@@ -90,7 +113,7 @@ extension InMemoryJobStore.State {
       InMemoryJobStore.RequestKey(tenant: submission.tenant, requestID: $0)
     }
     if let key, let id = requests[key], let entry = jobs[id] {
-      return SubmitResult(job: entry.job, isNew: false)
+      return SubmitResult(job: entry.job.withoutPrompt, isNew: false)
     }
     guard jobs[submission.id] == nil else {
       throw JobStoreError(
@@ -101,13 +124,17 @@ extension InMemoryJobStore.State {
       spec: submission.spec, state: .queued, createTime: now)
     jobs[job.id] = InMemoryJobStore.Entry(job: job)
     if let key { requests[key] = job.id }
-    return SubmitResult(job: job, isNew: true)
+    return SubmitResult(job: job.withoutPrompt, isNew: true)
   }
 }
 
 extension InMemoryJobStore.State {
-  /// Takes back a job that was stored by a submission that failed as a whole.
-  fileprivate mutating func remove(_ job: Job) {
+  fileprivate func exceeds(queuedJobs limit: Int) -> Bool {
+    jobs.count > limit && jobs.values.count { $0.job.state == .queued } > limit
+  }
+
+  /// Forgets a job and its request id.
+  mutating func remove(_ job: Job) {
     jobs[job.id] = nil
     guard let requestID = job.requestID else { return }
     requests[InMemoryJobStore.RequestKey(tenant: job.tenant, requestID: requestID)] = nil
@@ -116,10 +143,14 @@ extension InMemoryJobStore.State {
 
 extension JobFilter {
   fileprivate func matches(_ job: Job) -> Bool {
-    (tenant == nil || job.tenant == tenant)
+    (tenant?.isExactly(job.tenant) ?? true)
       && (states.isEmpty || states.contains(job.state))
-      && (model == nil || job.spec.model == model)
-      && labels.allSatisfy { job.spec.labels[$0.key] == $0.value }
+      && (model?.isExactly(job.spec.model) ?? true)
+      && labels.allSatisfy { wanted in
+        job.spec.labels.contains {
+          $0.key.isExactly(wanted.key) && $0.value.isExactly(wanted.value)
+        }
+      }
       && (createdAfter.map { job.createTime > $0 } ?? true)
       && (createdBefore.map { job.createTime < $0 } ?? true)
   }

@@ -15,7 +15,7 @@ extension InMemoryJobStore {
 
   public func claim(_ request: ClaimRequest) async throws(JobStoreError) -> [ClaimedJob] {
     let now = now()
-    return state.withLock { state in
+    return try change { state, signals in
       guard let executor = state.executors[request.executor], !executor.isDraining,
         executor.expireTime > now
       else { return [] }
@@ -32,6 +32,7 @@ extension InMemoryJobStore {
             ClaimedJob(job: entry.job, committedTokens: entry.chunks.flatMap(\.tokens)))
         }
       }
+      signals += claimed.map { .progressed($0.job.id, nil) }
       return claimed.sorted { $0.job.goesBefore($1.job) }
     }
   }
@@ -54,7 +55,7 @@ extension InMemoryJobStore {
         return entry.job.state == .running && entry.job.executor == executor
           && !named.contains(lease) && (entry.claimTime.map { $0 + leaseDuration < now } ?? true)
       }
-      if state.release(forgotten.map(\.job)) { signals.append(.ready) }
+      signals += JobSignal.requeued(state.release(forgotten.map(\.job)))
       let held = named.filter { lease in
         state.jobs[lease.job].map {
           $0.job.isHeld(under: lease) && $0.job.executor == executor
@@ -74,7 +75,7 @@ extension InMemoryJobStore {
         else { return nil }
         return job
       }
-      if state.release(held) { signals.append(.ready) }
+      signals += JobSignal.requeued(state.release(held))
     }
   }
 
@@ -84,7 +85,7 @@ extension InMemoryJobStore {
       let held = state.jobs.values.map(\.job).filter {
         $0.state == .running && $0.executor == executor
       }
-      if state.release(held) { signals.append(.ready) }
+      signals += JobSignal.requeued(state.release(held))
     }
   }
 
@@ -116,22 +117,24 @@ extension InMemoryJobStore {
 }
 
 extension InMemoryJobStore.State {
-  func runningPerTenant() -> [String: Int] {
-    var running: [String: Int] = [:]
+  func runningPerTenant() -> [ExactText: Int] {
+    var running: [ExactText: Int] = [:]
     for entry in jobs.values where entry.job.state == .running {
-      running[entry.job.tenant, default: 0] += 1
+      running[ExactText(entry.job.tenant), default: 0] += 1
     }
     return running
   }
 
   /// The ready jobs of a model in the order of claiming: by priority, then by rank, which is the
   /// number of jobs the tenant would have running with it, then by age.
-  func candidates(for model: String, running: [String: Int], at now: Timestamp) -> [JobID] {
-    let ready = jobs.values.map(\.job).filter { $0.spec.model == model && $0.isReady(at: now) }
+  func candidates(for model: String, running: [ExactText: Int], at now: Timestamp) -> [JobID] {
+    let ready = jobs.values.map(\.job).filter {
+      $0.spec.model.isExactly(model) && $0.isReady(at: now)
+    }
     var taken = running
     let ranked = ready.sorted { $0.goesBefore($1) }.map { job in
-      taken[job.tenant, default: 0] += 1
-      return (job: job, rank: taken[job.tenant] ?? 0)
+      taken[ExactText(job.tenant), default: 0] += 1
+      return (job: job, rank: taken[ExactText(job.tenant)] ?? 0)
     }
     return ranked.sorted { left, right in
       (-Int64(left.job.spec.priority), left.rank, left.job.createTime, left.job.id)
@@ -141,14 +144,14 @@ extension InMemoryJobStore.State {
   }
 
   /// Returns running jobs to the queue.
-  /// - Returns: whether there were any.
-  mutating func release(_ held: [Job]) -> Bool {
-    var hasReleased = false
+  /// - Returns: which it were.
+  mutating func release(_ held: [Job]) -> [JobID] {
+    var released: [JobID] = []
     for var job in held where job.release(Lease(job: job.id, epoch: job.epoch)) {
       jobs[job.id]?.job = job
-      hasReleased = true
+      released.append(job.id)
     }
-    return hasReleased
+    return released
   }
 }
 

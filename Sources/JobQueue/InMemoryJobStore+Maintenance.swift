@@ -12,10 +12,9 @@ extension InMemoryJobStore {
       var rescued: [Job] = []
       for var job in lost.prefix(max(limit, 0)) where job.rescue(at: now) {
         state.jobs[job.id]?.job = job
-        rescued.append(job)
-        signals.append(.revoked(job.id))
-        signals.append(job.state.isTerminal ? .progressed(job.id, nil) : .ready)
+        rescued.append(job.withoutPrompt)
       }
+      signals += JobSignal.rescued(rescued)
       let busy = Set(
         state.jobs.values.filter { $0.job.state == .running }.compactMap(\.job.executor))
       state.executors = state.executors.filter {
@@ -39,11 +38,25 @@ extension InMemoryJobStore {
         let wasRunning = job.state == .running
         guard job.revoke(as: .expired, at: now) else { continue }
         state.jobs[job.id]?.job = job
-        expired.append(job)
+        expired.append(job.withoutPrompt)
         if wasRunning { signals.append(.revoked(job.id)) }
         signals.append(.progressed(job.id, nil))
       }
       return expired
+    }
+  }
+
+  public func prune(
+    olderThan retention: Duration, limit: Int
+  ) async throws(JobStoreError) -> Int {
+    let now = now()
+    return state.withLock { state in
+      let old = state.jobs.values.map(\.job)
+        .filter { job in job.finishTime.map { $0 + retention <= now } ?? false }
+        .sorted { ($0.finishTime ?? now, $0.id) < ($1.finishTime ?? now, $1.id) }
+        .prefix(max(limit, 0))
+      for job in old { state.remove(job) }
+      return old.count
     }
   }
 
@@ -55,8 +68,9 @@ extension InMemoryJobStore {
       var outputTokens: Int64 = 0
       var oldest: Timestamp?
       for entry in state.jobs.values {
+        if let end = entry.job.finishTime, end + QueueStatistics.endedWindow <= now { continue }
         jobs[entry.job.state, default: 0] += 1
-        outputTokens += entry.job.usage.outputTokens
+        if entry.job.state != .queued { outputTokens += entry.job.usage.outputTokens }
         guard entry.job.isReady(at: now) else { continue }
         let ready = max(entry.job.createTime, entry.job.spec.runAfter ?? entry.job.createTime)
         oldest = oldest.map { min($0, ready) } ?? ready

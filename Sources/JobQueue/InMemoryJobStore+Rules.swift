@@ -4,12 +4,14 @@ extension Submission {
     guard tenant.utf8.count <= JobLimits.tenantBytes,
       (requestID?.utf8.count ?? 0) <= JobLimits.requestIDBytes,
       spec.model.utf8.count <= JobLimits.modelNameBytes,
-      (1...JobLimits.maxAttempts).contains(spec.maxAttempts)
+      (1...JobLimits.maxAttempts).contains(spec.maxAttempts), let prompt = spec.prompt
     else {
       throw JobStoreError(
-        code: .invalid, message: "a submission exceeds the limits of a job; validate it before")
+        code: .invalid,
+        message: "a submission exceeds the limits of a job, or lacks its prompt; validate it before"
+      )
     }
-    let texts = [tenant, requestID ?? "", spec.model] + spec.sampling.stop + spec.prompt.texts
+    let texts = [tenant, requestID ?? "", spec.model] + spec.sampling.stop + prompt.texts
     let labels = spec.labels.flatMap { [$0.key, $0.value] }
     guard !(texts + labels).contains(where: { $0.utf8.contains(0) }) else {
       throw JobStoreError(
@@ -60,6 +62,13 @@ extension String {
 }
 
 extension JobStoreError {
+  package static func queueFull(limit: Int) -> JobStoreError {
+    JobStoreError(
+      code: .exhausted,
+      message: "the queue is full: no more than \(limit) jobs may wait; try again when some have "
+        + "run, or raise the limit of queued jobs")
+  }
+
   package static func tooMany(_ what: String, limit: Int) -> JobStoreError {
     JobStoreError(
       code: .invalid, message: "more than \(limit) \(what) in one call; split it up")

@@ -4,7 +4,7 @@ import Synchronization
 ///
 /// It keeps the same words as the database store, with the transitions of `JobTransition`, under
 /// one lock. Nothing survives the process, and nothing is done in the background: whoever wants
-/// leases and deadlines enforced calls `rescue` and `expire`.
+/// leases and deadlines enforced calls `rescue` and `expire`, and `prune` against growth.
 public final class InMemoryJobStore: JobStore {
   /// A job and what belongs to it.
   struct Entry {
@@ -15,8 +15,13 @@ public final class InMemoryJobStore: JobStore {
   }
 
   struct RequestKey: Hashable {
-    var tenant: String
-    var requestID: String
+    var tenant: ExactText
+    var requestID: ExactText
+
+    init(tenant: String, requestID: String) {
+      self.tenant = ExactText(tenant)
+      self.requestID = ExactText(requestID)
+    }
   }
 
   struct State {
@@ -27,10 +32,17 @@ public final class InMemoryJobStore: JobStore {
 
   let state = Mutex(State())
   let hub = JobSignalHub()
+  let maxQueuedJobs: Int
   let now: @Sendable () -> Timestamp
 
-  /// - Parameter now: the store's clock.
-  public init(now: @escaping @Sendable () -> Timestamp = { .now }) {
+  /// - Parameters:
+  ///   - maxQueuedJobs: how many jobs may wait; a submission beyond it is refused.
+  ///   - now: the store's clock.
+  public init(
+    maxQueuedJobs: Int = JobLimits.defaultQueuedJobs,
+    now: @escaping @Sendable () -> Timestamp = { .now }
+  ) {
+    self.maxQueuedJobs = maxQueuedJobs
     self.now = now
   }
 

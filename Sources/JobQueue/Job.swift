@@ -47,6 +47,15 @@ public struct Job: Hashable, Sendable {
   }
 }
 
+extension Job {
+  /// The job as listings and events show it: its prompt left out.
+  package var withoutPrompt: Job {
+    var job = self
+    job.spec.prompt = nil
+    return job
+  }
+}
+
 /// Where a job is on its way.
 ///
 ///     queued ──claim──▶ running ──finish──▶ succeeded
@@ -110,6 +119,8 @@ public struct JobFailure: Hashable, Codable, Sendable, Error {
     case attemptsExhausted = "attempts_exhausted"
     /// The engine failed on this job.
     case engine
+    /// What is stored of the job cannot be read.
+    case corrupt
   }
 
   public var code: Code

@@ -19,6 +19,8 @@ public enum JobLimits {
   public static let tenantBytes = 128
   public static let modelNameBytes = 255
   public static let priority: ClosedRange<Int32> = -1_000...1_000
+  /// How many jobs may wait, unless the store is told otherwise.
+  public static let defaultQueuedJobs = 1_000_000
   public static let jobsPerSubmission = 1_000
   public static let jobsPerGet = 1_000
   public static let pageSize = 1_000

@@ -46,7 +46,7 @@ public struct JobCursor: Hashable, Sendable {
   }
 }
 
-/// A page of jobs without output.
+/// A page of jobs without prompt and output.
 public struct JobPage: Hashable, Sendable {
   public var jobs: [Job]
   /// Where the next page begins; `nil` on the last.
@@ -59,10 +59,18 @@ public struct JobPage: Hashable, Sendable {
 }
 
 /// The queue in numbers, at one moment.
+///
+/// Jobs that ended count only for as long as `endedWindow`: counting all that were ever kept would
+/// cost more with every day. For longer times, ask the database's views.
 public struct QueueStatistics: Hashable, Sendable {
+  /// How long ago a job may have ended to be counted.
+  public static let endedWindow = Duration.seconds(86_400)
+
+  /// All queued and running jobs, and those of the other states that ended within the window.
   public var jobs: [JobState: Int64]
   /// When the oldest job that could run now became ready.
   public var oldestReadyTime: Timestamp?
+  /// Committed output tokens of the running jobs and of those that ended within the window.
   public var outputTokens: Int64
 
   public init(jobs: [JobState: Int64], oldestReadyTime: Timestamp?, outputTokens: Int64) {

@@ -12,6 +12,21 @@ public enum JobSignal: Hashable, Sendable {
   case interrupted
 }
 
+extension JobSignal {
+  /// What jobs that returned to the queue are announced by.
+  package static func requeued(_ jobs: [JobID]) -> [JobSignal] {
+    jobs.isEmpty ? [] : jobs.map { .progressed($0, nil) } + [.ready]
+  }
+
+  /// What rescued jobs are announced by.
+  package static func rescued(_ jobs: [Job]) -> [JobSignal] {
+    var signals = jobs.map { JobSignal.revoked($0.id) }
+    signals += jobs.map { .progressed($0.id, nil) }
+    if jobs.contains(where: { !$0.state.isTerminal }) { signals.append(.ready) }
+    return signals
+  }
+}
+
 extension LeaseWrite {
   /// What a write that was committed is announced by: its output, then its end.
   package var signals: [JobSignal] {

@@ -1,5 +1,7 @@
 /// The queue and everything it remembers: jobs, leases, output, executors.
 ///
+/// Jobs are answered without their prompts, except by `claim` and `job`.
+///
 /// Two stores implement it, one in memory and one on PostgreSQL; one conformance suite holds both
 /// to the same words. Every method is one transaction: it happens whole or not at all.
 ///
@@ -10,10 +12,21 @@ public protocol JobStore: Sendable {
   /// Stores new jobs, all or none, in order.
   ///
   /// A submission whose (tenant, request id) is known already is answered with the job of the
-  /// first one, unchanged.
+  /// first one, unchanged. Both are compared byte for byte.
+  /// - Throws: `.exhausted` when there would be more queued jobs than the store's limit. What is
+  ///   known already is answered all the same.
   func submit(_ submissions: [Submission]) async throws(JobStoreError) -> [SubmitResult]
 
-  /// The jobs that exist among these, without output, in no particular order.
+  /// The jobs that were submitted under these request ids, as far as there are any, in no
+  /// particular order.
+  func submitted(
+    tenant: String, requestIDs: [String]
+  ) async throws(JobStoreError) -> [Job]
+
+  /// One job with its prompt; `nil` when there is none, or it is another tenant's.
+  func job(_ id: JobID, tenant: String?) async throws(JobStoreError) -> Job?
+
+  /// The jobs that exist among these, in no particular order.
   ///
   /// With a tenant, only that tenant's jobs exist.
   func jobs(_ ids: [JobID], tenant: String?) async throws(JobStoreError) -> [Job]
@@ -45,6 +58,9 @@ public protocol JobStore: Sendable {
 
   /// Hands queued jobs to a registered executor: by priority, then fairly between tenants (the
   /// one with fewest running jobs first), then by age. Raises each job's epoch and attempt.
+  ///
+  /// Where very many tenants wait, a claim may be fair among some of them only, as long as it
+  /// comes round to all. A job that is stored but cannot be read is failed on the way.
   func claim(_ request: ClaimRequest) async throws(JobStoreError) -> [ClaimedJob]
 
   /// Renews the executor's lease, for all of its jobs in one statement.
@@ -76,6 +92,10 @@ public protocol JobStore: Sendable {
 
   /// Expires jobs, queued or running, whose deadline has passed.
   func expire(limit: Int) async throws(JobStoreError) -> [Job]
+
+  /// Deletes jobs that ended longer ago than this, with their output, oldest first.
+  /// - Returns: how many it were; below the limit does not mean that none are left.
+  func prune(olderThan retention: Duration, limit: Int) async throws(JobStoreError) -> Int
 
   // MARK: Looking on
 

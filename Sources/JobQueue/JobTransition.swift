@@ -77,6 +77,12 @@ extension Job {
 }
 
 extension JobFailure {
+  /// The failure of a job whose row, or whose committed output, cannot be read.
+  package static let corrupt = JobFailure(
+    code: .corrupt,
+    message: "what the database holds of this job cannot be read, so it cannot be run; the "
+      + "server's log says more; submit it again")
+
   /// The failure of a job whose every attempt was lost.
   package static func attemptsExhausted(_ attempts: Int32) -> JobFailure {
     JobFailure(

@@ -72,7 +72,7 @@ public struct TokenLogprobs: Hashable, Sendable {
 
 /// A piece of a job's committed output, together with the job's state at the same moment.
 public struct OutputPage: Hashable, Sendable {
-  /// The job without output. Its `usage.outputTokens` counts all that is committed.
+  /// The job without prompt. Its `usage.outputTokens` counts all that is committed.
   public var job: Job
   /// Contiguous, from the index asked for; empty when nothing is committed beyond it.
   public var chunks: [OutputChunk]

@@ -31,6 +31,7 @@ extension GenerationSpec {
 
   private func checkPrompt(_ found: inout Violations) {
     switch prompt {
+    case nil: found.add("prompt", "is required; or token_ids, or messages")
     case .text(let text):
       found.checkText("prompt", text, maxBytes: JobLimits.promptBytes, mayBeEmpty: true)
     case .tokens(let tokens):
@@ -122,6 +123,7 @@ extension GenerationSpec {
       found.add("messages", "model \(model.name) has no chat template; send a prompt instead")
       return
     }
+    guard let prompt else { return }
     do {
       let count = try catalog.promptTokenCount(prompt, model: model.name)
       if count == 0 { found.add(prompt.field, "becomes no tokens at all") }

@@ -1,5 +1,7 @@
 public import JobQueue
+import Logging
 import Postgres
+import Synchronization
 
 extension PostgresJobStore {
   public func submit(
@@ -10,39 +12,138 @@ extension PostgresJobStore {
       throw .tooMany("jobs", limit: JobLimits.jobsPerSubmission)
     }
     for submission in submissions { try submission.checkStorable() }
-    let now = now
-    let results = try await perform { connection in
-      let rows = try await connection.transaction([
-        Statement.submit(submissions, now: now), Statement.submitted(submissions),
-      ])
-      var inserted = Set(try rows[0].map { JobID(try $0.decode("id")) })
-      let jobs = try rows[1].map { try Job(row: $0) }
-      let byRequest = Dictionary(
-        jobs.filter { $0.requestID != nil }.map { (Request($0.tenant, $0.requestID), $0) },
-        uniquingKeysWith: { first, _ in first })
-      let byID = Dictionary(jobs.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
-      return try submissions.map { submission in
-        let job =
-          submission.requestID == nil
-          ? byID[submission.id] : byRequest[Request(submission.tenant, submission.requestID)]
-        guard let job else {
-          throw JobStoreError(code: .internal, message: "a submitted job was not found again")
-        }
-        return SubmitResult(
-          job: job, isNew: job.id == submission.id && inserted.remove(job.id) != nil)
+    guard try await takeRoom(for: submissions.count) else {
+      return try await submitToFullQueue(submissions)
+    }
+    return try await store(submissions, reserved: submissions.count)
+  }
+
+  /// Answers what is known; takes the rest only if it fits all the same.
+  private func submitToFullQueue(
+    _ submissions: [Submission]
+  ) async throws(JobStoreError) -> [SubmitResult] {
+    let jobs = try await perform { connection in
+      try await connection.query(.submitted(submissions)).map { try Job(row: $0) }
+    }
+    let known = Dictionary(
+      jobs.map { (Request($0.tenant, $0.requestID), $0) }, uniquingKeysWith: { first, _ in first })
+    let named = Set(submissions.filter { $0.requestID != nil }.map { Request($0) })
+    let nameless = submissions.count { $0.requestID == nil }
+    let new = named.subtracting(known.keys).count + nameless
+    if new == 0 {
+      return submissions.compactMap { submission in
+        known[Request(submission)].map { SubmitResult(job: $0, isNew: false) }
       }
     }
-    if results.contains(where: \.isNew) { announce([.ready]) }
+    guard gauge.withLock({ $0.reserve(new) }) else {
+      throw .queueFull(limit: configuration.maxQueuedJobs)
+    }
+    return try await store(submissions, reserved: new)
+  }
+
+  /// Stores submissions for which room was taken.
+  private func store(
+    _ submissions: [Submission], reserved: Int
+  ) async throws(JobStoreError) -> [SubmitResult] {
+    let now = now
+    let results: [SubmitResult]
+    do {
+      results = try await perform { connection in
+        let rows = try await connection.transaction([
+          Statement.submit(submissions, now: now), Statement.submitted(submissions),
+        ])
+        return try Self.results(of: submissions, inserted: rows[0], jobs: rows[1])
+      }
+    } catch {
+      // Whether it was stored may not be known; the next count will tell.
+      gauge.withLock { $0.settle(reserved: reserved, stored: 0) }
+      throw error
+    }
+    let stored = results.count { $0.isNew }
+    gauge.withLock { $0.settle(reserved: reserved, stored: stored) }
+    if stored > 0 { announce([.ready]) }
     return results
   }
 
+  private static func results(
+    of submissions: [Submission], inserted: Rows, jobs: Rows
+  ) throws -> [SubmitResult] {
+    var inserted = Set(try inserted.map { JobID(try $0.decode("id")) })
+    let jobs = try jobs.map { try Job(row: $0) }
+    let byRequest = Dictionary(
+      jobs.filter { $0.requestID != nil }.map { (Request($0.tenant, $0.requestID), $0) },
+      uniquingKeysWith: { first, _ in first })
+    let byID = Dictionary(jobs.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+    return try submissions.map { submission in
+      let job =
+        submission.requestID == nil ? byID[submission.id] : byRequest[Request(submission)]
+      guard let job else {
+        throw JobStoreError(code: .internal, message: "a submitted job was not found again")
+      }
+      return SubmitResult(
+        job: job, isNew: job.id == submission.id && inserted.remove(job.id) != nil)
+    }
+  }
+
   private struct Request: Hashable {
-    var tenant: String
-    var requestID: String?
+    var tenant: ExactText
+    var requestID: ExactText?
 
     init(_ tenant: String, _ requestID: String?) {
-      self.tenant = tenant
-      self.requestID = requestID
+      self.tenant = ExactText(tenant)
+      self.requestID = requestID.map { ExactText($0) }
+    }
+
+    init(_ submission: Submission) {
+      self.init(submission.tenant, submission.requestID)
+    }
+  }
+
+  // MARK: Room in the queue
+
+  private func takeRoom(for jobs: Int) async throws(JobStoreError) -> Bool {
+    await countQueue(isUrgent: false)
+    if gauge.withLock({ $0.reserve(jobs) }) { return true }
+    await countQueue(isUrgent: true)
+    return gauge.withLock { $0.reserve(jobs) }
+  }
+
+  /// Counts the waiting jobs, if it is time to. A count that fails leaves the last one in force.
+  func countQueue(isUrgent: Bool) async {
+    let start = ContinuousClock.now
+    guard gauge.withLock({ $0.beginCount(isUrgent: isUrgent, now: start) }) else { return }
+    var counted: Int64?
+    do throws(JobStoreError) {
+      counted = try await perform {
+        try await $0.query(.queuedJobs).first?.decode("jobs", as: Int64.self)
+      }
+    } catch {
+      logger.debug("the queue could not be counted", metadata: ["error": "\(error)"])
+    }
+    let now = ContinuousClock.now
+    let result = counted.map { Int(clamping: $0) }
+    gauge.withLock { $0.endCount(result, took: now - start, now: now) }
+  }
+
+  // MARK: Reading
+
+  public func submitted(
+    tenant: String, requestIDs: [String]
+  ) async throws(JobStoreError) -> [Job] {
+    guard !requestIDs.isEmpty else { return [] }
+    guard requestIDs.count <= JobLimits.jobsPerSubmission else {
+      throw .tooMany("request ids", limit: JobLimits.jobsPerSubmission)
+    }
+    let tenants = requestIDs.map { _ in tenant }
+    return try await perform { connection in
+      try await connection.query(.submitted(tenants: tenants, requestIDs: requestIDs))
+        .map { try Job(row: $0) }
+    }
+  }
+
+  public func job(_ id: JobID, tenant: String?) async throws(JobStoreError) -> Job? {
+    try await perform {
+      try await $0.query(.job(id, tenant: tenant)).first.map { try Job(row: $0) }
     }
   }
 
@@ -62,12 +163,15 @@ extension PostgresJobStore {
     page.size = min(max(page.size, 1), JobLimits.pageSize)
     let request = page
     return try await perform { connection in
-      let jobs = try await connection.query(.list(filter, page: request)).map { try Job(row: $0) }
-      let shown = Array(jobs.prefix(request.size))
-      guard jobs.count > request.size, let last = shown.last else {
-        return JobPage(jobs: shown, next: nil)
+      let rows = try await connection.query(.list(filter, page: request))
+      let jobs = self.readable(rows.prefix(request.size))
+      guard rows.count > request.size, let last = rows.prefix(request.size).last else {
+        return JobPage(jobs: jobs, next: nil)
       }
-      return JobPage(jobs: shown, next: JobCursor(createTime: last.createTime, id: last.id))
+      return JobPage(
+        jobs: jobs,
+        next: JobCursor(
+          createTime: try last.decode("create_time"), id: JobID(try last.decode("id"))))
     }
   }
 

@@ -7,70 +7,35 @@ extension PostgresJobStore {
     _ executor: ExecutorDescription, leaseDuration: Duration
   ) async throws(JobStoreError) {
     let statement = Statement.register(executor, leaseDuration: leaseDuration, now: now)
-    try await perform { _ = try await $0.query(statement) }
-  }
-
-  public func claim(_ request: ClaimRequest) async throws(JobStoreError) -> [ClaimedJob] {
-    let room = request.room.filter { $0.value > 0 }.sorted { $0.key < $1.key }
-    guard !room.isEmpty else { return [] }
-    let now = now
-    let promoteLimit = Int32(clamping: configuration.maintenanceBatch)
-    return try await perform { connection in
-      let rows = try await connection.transaction([
-        Statement.promote(limit: promoteLimit, now: now),
-        Statement.claim(
-          executor: request.executor, models: room.map(\.key),
-          room: room.map { Int32(clamping: min($0.value, JobLimits.jobsPerGet)) }, now: now),
-        Statement.claimedTokens(executor: request.executor, now: now),
-      ])
-      var tokens: [JobID: [Int32]] = [:]
-      for row in rows[2] {
-        tokens[JobID(try row.decode("job_id")), default: []] += try row.decode(
-          "token_ids", as: [Int32].self)
-      }
-      return try rows[1].map { row in
-        let job = try Job(row: row)
-        let committed = tokens[job.id] ?? []
-        guard committed.count == Int(job.usage.outputTokens) else {
-          throw JobStoreError(
-            code: .internal, message: "job \(job.id) counts other tokens than are stored")
-        }
-        return ClaimedJob(job: job, committedTokens: committed)
-      }
-      .sorted { Self.claimOrder($0.job, $1.job) }
-    }
-  }
-
-  /// The order of a claim's answer: by priority, then age.
-  private static func claimOrder(_ left: Job, _ right: Job) -> Bool {
-    (-Int64(left.spec.priority), left.createTime, left.id)
-      < (-Int64(right.spec.priority), right.createTime, right.id)
+    try await perform(on: executorPool) { _ = try await $0.query(statement) }
   }
 
   public func heartbeat(
     _ executor: ExecutorID, leases: [Lease], leaseDuration: Duration
   ) async throws(JobStoreError) -> HeartbeatResult {
     let now = now
-    let (result, hasReleased) = try await perform { connection in
+    let (result, released) = try await perform(on: executorPool) {
+      connection -> (HeartbeatResult, [JobID]) in
       let rows = try await connection.transaction([
+        Statement.timeLimit(Statement.heartbeatTimeLimit),
         Statement.heartbeat(executor, leaseDuration: leaseDuration, now: now),
         Statement.releaseUnnamed(
           leases, executor: executor, leaseDuration: leaseDuration, now: now),
         Statement.held(leases, executor: executor),
       ])
-      guard let row = rows[0].first else {
-        return (HeartbeatResult(isRegistered: false, isDraining: false, held: []), false)
+      guard let row = rows[1].first else {
+        return (HeartbeatResult(isRegistered: false, isDraining: false, held: []), [])
       }
-      let held = try rows[2].map {
+      let held = try rows[3].map {
         Lease(job: JobID(try $0.decode("id")), epoch: try $0.decode("epoch"))
       }
       return (
         HeartbeatResult(
           isRegistered: true, isDraining: try row.decode("is_draining"), held: Set(held)),
-        !rows[1].isEmpty
+        try Self.ids(rows[2])
       )
     }
-    if hasReleased { announce([.ready]) }
+    announce(JobSignal.requeued(released))
     return result
   }
 
@@ -78,19 +43,24 @@ extension PostgresJobStore {
     _ leases: [Lease], executor: ExecutorID
   ) async throws(JobStoreError) {
     guard !leases.isEmpty else { return }
-    let released = try await perform {
-      try await $0.query(.release(leases, executor: executor)).count
+    let released = try await perform(on: executorPool) {
+      try Self.ids(try await $0.query(.release(leases, executor: executor)))
     }
-    if released > 0 { announce([.ready]) }
+    announce(JobSignal.requeued(released))
   }
 
   public func deregister(_ executor: ExecutorID) async throws(JobStoreError) {
-    let released = try await perform { connection in
-      try await connection.transaction([
-        Statement.forget(executor), Statement.releaseAll(executor: executor),
-      ])[1].count
+    let released = try await perform(on: executorPool) { connection in
+      try Self.ids(
+        try await connection.transaction([
+          Statement.forget(executor), Statement.releaseAll(executor: executor),
+        ])[1])
     }
-    if released > 0 { announce([.ready]) }
+    announce(JobSignal.requeued(released))
+  }
+
+  private static func ids(_ rows: Rows) throws -> [JobID] {
+    try rows.map { JobID(try $0.decode("id")) }
   }
 
   public func executors() async throws(JobStoreError) -> [ExecutorStatus] {

@@ -12,7 +12,7 @@ extension PostgresJobStore {
     let order = all.indices.sorted { (all[$0].lease.job, $0) < (all[$1].lease.job, $1) }
     let now = now
     do {
-      let results = try await pool.withConnection { connection in
+      let results = try await executorPool.withConnection { connection in
         let rows = try await connection.transaction(
           order.map { Statement.write(all[$0], now: now) })
         var results = [WriteResult](repeating: .leaseLost, count: all.count)

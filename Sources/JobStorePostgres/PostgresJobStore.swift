@@ -2,6 +2,7 @@ public import JobQueue
 public import Logging
 import Postgres
 public import ServiceLifecycle
+import Synchronization
 
 /// The queue in a PostgreSQL database, shared by any number of processes.
 ///
@@ -9,11 +10,19 @@ public import ServiceLifecycle
 /// must be running while the store is used. While the database is away every call fails with
 /// `.unavailable` within some seconds; afterwards everything recovers by itself.
 public final class PostgresJobStore: JobStore, Service {
-  let pool: ConnectionPool
+  /// The longest that an executor's call waits for a connection.
+  private static let executorWaitTimeout = Duration.seconds(3)
+
+  let clientPool: ConnectionPool
+  /// The connections of executors and maintenance: leases do not wait behind clients.
+  let executorPool: ConnectionPool
   let connection: ConnectionConfiguration
   let configuration: PostgresJobStoreConfiguration
   let hub = JobSignalHub()
   let notifier: Notifier
+  let gauge: Mutex<QueueGauge>
+  /// Per model, the tenant after which the next claim begins to look.
+  let claimPivots = Mutex<[String: String]>([:])
   let logger: Logger
 
   private init(
@@ -23,8 +32,16 @@ public final class PostgresJobStore: JobStore, Service {
     self.connection = connection
     self.configuration = configuration
     self.logger = logger
-    pool = ConnectionPool(
+    clientPool = ConnectionPool(
       connection: connection, configuration: configuration.pool, logger: logger)
+    var executors = configuration.pool
+    executors.maxConnections = configuration.executorConnections
+    executors.minConnections = min(1, executors.maxConnections)
+    executors.waitTimeout = min(executors.waitTimeout, Self.executorWaitTimeout)
+    executorPool = ConnectionPool(connection: connection, configuration: executors, logger: logger)
+    gauge = Mutex(
+      QueueGauge(
+        limit: configuration.maxQueuedJobs, interval: configuration.queueCountInterval))
     notifier = Notifier(interval: configuration.notifyInterval)
   }
 
@@ -76,9 +93,10 @@ public final class PostgresJobStore: JobStore, Service {
   public func run() async throws {
     await cancelWhenGracefulShutdown {
       await withDiscardingTaskGroup { group in
-        group.addTask { await self.pool.run() }
+        group.addTask { await self.clientPool.run() }
+        group.addTask { await self.executorPool.run() }
         group.addTask { await self.listen() }
-        group.addTask { await self.notifier.run(pool: self.pool, logger: self.logger) }
+        group.addTask { await self.notifier.run(pool: self.executorPool, logger: self.logger) }
         group.addTask { await self.maintain() }
       }
     }
@@ -93,10 +111,17 @@ public final class PostgresJobStore: JobStore, Service {
   /// How often a call is made in all when the database chose it as the victim of a conflict.
   private static let maxAttempts = 3
 
-  /// Makes a call on a connection of the pool. One that lost against another transaction has
-  /// changed nothing and is made again.
+  /// Makes a client's call.
   func perform<Value: Sendable>(
     _ body: @Sendable (Connection) async throws -> Value
+  ) async throws(JobStoreError) -> Value {
+    try await perform(on: clientPool, body)
+  }
+
+  /// Makes a call on a connection of a pool. One that lost against another transaction has changed
+  /// nothing and is made again.
+  func perform<Value: Sendable>(
+    on pool: ConnectionPool, _ body: @Sendable (Connection) async throws -> Value
   ) async throws(JobStoreError) -> Value {
     var attempt = 1
     while true {

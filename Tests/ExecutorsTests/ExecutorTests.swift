@@ -11,7 +11,7 @@ struct ExecutorTests {
     let scene = try Scene()
     let ids = try await scene.submit((0..<12).map { Scene.spec($0) })
     try await scene.withExecutor { _ in
-      for id in ids { try scene.check(try await scene.wait(id) { $0.state.isTerminal }) }
+      for id in ids { try await scene.check(scene.wait(id) { $0.state.isTerminal }) }
     }
     #expect(try await scene.store.executors().isEmpty)
   }
@@ -28,7 +28,7 @@ struct ExecutorTests {
     #expect(halfway.contains { $0.state == .queued && $0.usage.outputTokens > 3 })
     #expect(halfway.allSatisfy { $0.state != .queued || $0.attempt == 0 })
     try await scene.withExecutor { _ in
-      for id in ids { try scene.check(try await scene.wait(id) { $0.state.isTerminal }) }
+      for id in ids { try await scene.check(scene.wait(id) { $0.state.isTerminal }) }
     }
   }
 
@@ -42,7 +42,7 @@ struct ExecutorTests {
       leaseDuration: .milliseconds(500), heartbeatInterval: .milliseconds(20),
       pollInterval: .milliseconds(10))
     try await scene.withExecutor(faulty, configuration: configuration) { _ in
-      for id in ids { try scene.check(try await scene.wait(id) { $0.state.isTerminal }) }
+      for id in ids { try await scene.check(scene.wait(id) { $0.state.isTerminal }) }
     }
   }
 
@@ -54,7 +54,7 @@ struct ExecutorTests {
       for id in long { try await scene.wait(id) { $0.state != .queued } }
       for id in long { _ = try await scene.store.cancel(id, tenant: nil) }
       let next = try await scene.submit([Scene.spec(9)])
-      try scene.check(try await scene.wait(next[0]) { $0.state.isTerminal })
+      try await scene.check(scene.wait(next[0]) { $0.state.isTerminal })
     }
     for job in try await scene.store.jobs(long, tenant: nil) {
       #expect(job.state == .cancelled || job.state == .succeeded)
@@ -67,7 +67,7 @@ struct ExecutorTests {
     let ids = try await scene.submit((0..<16).map { Scene.spec($0) })
     try await scene.withExecutor { _ in
       try await scene.withExecutor { _ in
-        for id in ids { try scene.check(try await scene.wait(id) { $0.state.isTerminal }) }
+        for id in ids { try await scene.check(scene.wait(id) { $0.state.isTerminal }) }
       }
     }
   }
@@ -97,7 +97,7 @@ struct ExecutorTests {
       let page = try await scene.wait(ids[0]) { $0.state != .running }
       try #require(page.job.state == .queued)
       try await scene.withExecutor { _ in
-        try scene.check(try await scene.wait(ids[0]) { $0.state.isTerminal })
+        try await scene.check(scene.wait(ids[0]) { $0.state.isTerminal })
       }
     }
   }

@@ -11,12 +11,16 @@ final class FaultyStore: JobStore {
   private let faultsPercent: Int
   /// Output beyond this index is never committed: a job that wants more cannot end.
   private let outputLimit: Int
+  /// How the store says so.
+  private let code: JobStoreError.Code
 
   init(
-    _ base: InMemoryJobStore, seed: UInt64 = 0, faultsPercent: Int = 0, outputLimit: Int = .max
+    _ base: InMemoryJobStore, seed: UInt64 = 0, faultsPercent: Int = 0, outputLimit: Int = .max,
+    code: JobStoreError.Code = .unavailable
   ) {
     self.base = base
     self.outputLimit = outputLimit
+    self.code = code
     random = Mutex(SeededNumbers(seed: seed))
     self.faultsPercent = faultsPercent
   }
@@ -35,7 +39,7 @@ final class FaultyStore: JobStore {
   private func perform<Value: Sendable>(
     _ call: () async throws(JobStoreError) -> Value
   ) async throws(JobStoreError) -> Value {
-    let lost = JobStoreError(code: .unavailable, message: "the answer was lost")
+    let lost = JobStoreError(code: code, message: "the answer was lost")
     let fault = draw()
     if fault == .before { throw lost }
     let value = try await call()
@@ -65,7 +69,7 @@ final class FaultyStore: JobStore {
 
   func write(_ writes: [LeaseWrite]) async throws(JobStoreError) -> [WriteResult] {
     guard writes.allSatisfy({ ($0.chunk?.endIndex ?? 0) <= outputLimit }) else {
-      throw JobStoreError(code: .unavailable, message: "the store is away")
+      throw JobStoreError(code: code, message: "the store is away")
     }
     return try await perform { () async throws(JobStoreError) in try await base.write(writes) }
   }
@@ -82,6 +86,14 @@ final class FaultyStore: JobStore {
 
   func submit(_ submissions: [Submission]) async throws(JobStoreError) -> [SubmitResult] {
     try await base.submit(submissions)
+  }
+
+  func submitted(tenant: String, requestIDs: [String]) async throws(JobStoreError) -> [Job] {
+    try await base.submitted(tenant: tenant, requestIDs: requestIDs)
+  }
+
+  func job(_ id: JobID, tenant: String?) async throws(JobStoreError) -> Job? {
+    try await base.job(id, tenant: tenant)
   }
 
   func jobs(_ ids: [JobID], tenant: String?) async throws(JobStoreError) -> [Job] {
@@ -108,6 +120,10 @@ final class FaultyStore: JobStore {
 
   func expire(limit: Int) async throws(JobStoreError) -> [Job] {
     try await base.expire(limit: limit)
+  }
+
+  func prune(olderThan retention: Duration, limit: Int) async throws(JobStoreError) -> Int {
+    try await base.prune(olderThan: retention, limit: limit)
   }
 
   func executors() async throws(JobStoreError) -> [ExecutorStatus] { try await base.executors() }

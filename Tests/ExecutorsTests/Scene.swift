@@ -92,7 +92,7 @@ struct Scene {
 
   /// What the engine makes of a spec by itself: the undisturbed output.
   func undisturbed(_ spec: GenerationSpec) throws -> (tokens: [Int32], text: String) {
-    guard case .text(let text) = spec.prompt else { return ([], "") }
+    guard case .text(let text) = try #require(spec.prompt) else { return ([], "") }
     let engine = try Engine(model: tiny.model, options: served.options)
     let parameters = spec.sampling
     try engine.add(
@@ -127,8 +127,9 @@ struct Scene {
   }
 
   /// Checks that a job succeeded with exactly the undisturbed output, in contiguous chunks.
-  func check(_ page: OutputPage) throws {
-    let expected = try undisturbed(page.job.spec)
+  func check(_ page: OutputPage) async throws {
+    let job = try #require(try await store.job(page.job.id, tenant: nil))
+    let expected = try undisturbed(job.spec)
     #expect(page.job.state == .succeeded)
     #expect(page.chunks.flatMap(\.tokens) == expected.tokens)
     #expect(page.chunks.map(\.text).joined() == expected.text)

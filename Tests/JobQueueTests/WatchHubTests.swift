@@ -73,6 +73,24 @@ struct WatchHubTests {
     #expect(scene.hub.watcherCount == 0)
   }
 
+  @Test("a watcher whose job is deleted under it is told that there is none")
+  func pruned() async throws {
+    try await withHub { scene in
+      for start in stride(from: 0, to: 160, by: 16) { try await scene.write(start..<start + 16) }
+      let id = scene.claimed.job.id
+      var received = 0
+      await #expect(throws: WatchError.notFound) {
+        try await scene.hub.watch(id, from: 0) { event in
+          guard case .tokens(let chunk) = event, received == 0 else { return }
+          received = chunk.endIndex
+          _ = try await scene.store.cancel(id, tenant: nil)
+          #expect(try await scene.store.prune(olderThan: .zero, limit: 1) == 1)
+        }
+      }
+      #expect(received == 16)
+    }
+  }
+
   @Test("many watchers, early and late, near and far, receive exactly the committed tokens")
   func many() async throws {
     try await withHub { scene in

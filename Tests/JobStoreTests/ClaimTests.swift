@@ -17,7 +17,7 @@ import Testing
       #expect(job.attempt == 1)
       #expect(job.epoch == 1)
       #expect(job.startTime == test.clock.now)
-      #expect(try await test.job(id) == job)
+      #expect(try await test.store.job(id, tenant: nil) == job)
       #expect(try await test.claim(executor, ["model": 5]).isEmpty)
     }
   }
@@ -61,6 +61,43 @@ import Testing
       // The modest tenant's new job overtakes the greedy one's old ones.
       let late = try await test.submit(tenant: "m")
       #expect(try await test.claim(executor).map(\.job.id) == [late])
+    }
+  }
+
+  @Test(
+    "with very many tenants claims come round to all, by priority", arguments: StoreKind.allCases)
+  func manyTenants(kind: StoreKind) async throws {
+    try await withStore(kind) { test in
+      let executor = try await test.executor()
+      let tenants = (0..<300).map { "t\($0)" }
+      for _ in 0..<2 {
+        test.clock.advance(by: .milliseconds(1))
+        _ = try await test.store.submit(tenants.map { test.submission(tenant: $0) })
+      }
+      // Priorities hold, wherever in the alphabet the tenant is.
+      for tenant in ["t0", "t150", "t99"] {
+        let urgent = try await test.submit(tenant: tenant, priority: 5)
+        let claimed = try await test.claim(executor, ["model": 1])
+        #expect(claimed.map(\.job.id) == [urgent])
+        _ = try await test.write(claimed[0].lease, end: .succeeded(.stop))
+      }
+      var claimed: [Job] = []
+      while claimed.count < 600 {
+        let jobs = try await test.claim(executor, ["model": 20]).map(\.job)
+        try #require(jobs.count == 20)
+        claimed += jobs
+        // Jobs that are done do not count for their tenants any more.
+        for job in jobs {
+          _ = try await test.write(Lease(job: job.id, epoch: job.epoch), end: .succeeded(.stop))
+        }
+      }
+      #expect(Set(claimed.map(\.id)).count == 600)
+      // Nobody waits for more than a few rounds, although all could be served many times over.
+      let first = claimed.prefix(400).map(\.tenant)
+      #expect(Set(first).count == 300)
+      // More room than a walk has groups.
+      _ = try await test.store.submit(tenants.map { test.submission(tenant: $0) })
+      #expect(try await test.claim(executor, ["model": 290]).count == 290)
     }
   }
 

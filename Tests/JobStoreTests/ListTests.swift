@@ -95,6 +95,50 @@ import Testing
     }
   }
 
+  @Test("statistics and pruning go by a job's end", arguments: StoreKind.allCases)
+  func old(kind: StoreKind) async throws {
+    try await withStore(kind) { test in
+      let day = QueueStatistics.endedWindow
+      var ended: [JobID] = []
+      for hour in 0..<4 {
+        let (_, lease) = try await test.running()
+        let tokens = Array(repeating: Int32(hour), count: hour + 1)
+        _ = try await test.write(lease, from: 0, tokens, end: .succeeded(.stop))
+        ended.append(lease.job)
+        test.clock.advance(by: .seconds(3_600))
+      }
+      let named = test.submission("r1")
+      _ = try await test.store.submit([named])
+      _ = try await test.store.cancel(named.id, tenant: nil)
+      let (_, running) = try await test.running()
+      _ = try await test.write(running, from: 0, [1])
+      let queued = try await test.submit()
+      #expect(try await test.store.statistics().outputTokens == 11)
+      // The first two ended a day ago and more; the second one to the microsecond.
+      test.clock.advance(by: day - .seconds(3 * 3_600) - .milliseconds(2))
+      let now = try await test.store.statistics()
+      #expect(now.jobs[.succeeded] == 2)
+      #expect(now.jobs[.cancelled] == 1)
+      #expect(now.jobs[.running] == 1)
+      #expect(now.jobs[.queued] == 1)
+      #expect(now.outputTokens == 3 + 4 + 1)
+
+      #expect(try await test.store.prune(olderThan: day + .seconds(7_200), limit: 9) == 0)
+      #expect(try await test.store.prune(olderThan: day, limit: 1) == 1)
+      #expect(try await test.store.job(ended[0], tenant: nil) == nil)
+      #expect(try await test.store.output(of: ended[0], from: 0, maxTokens: 9) == nil)
+      #expect(try await test.tokens(ended[1]) == [1, 1])
+      #expect(try await test.store.prune(olderThan: day, limit: 9) == 1)
+      #expect(try await test.store.prune(olderThan: .zero, limit: 9) == 3)
+      #expect(
+        try await test.store.list(JobFilter(), page: PageRequest(size: 9)).jobs.map(\.id)
+          == [queued, running.job])
+      #expect(try await test.store.prune(olderThan: .zero, limit: 9) == 0)
+      // Its request id is free again.
+      #expect(try await test.store.submit([test.submission("r1")]).map(\.isNew) == [true])
+    }
+  }
+
   @Test("executors are shown with what they run", arguments: StoreKind.allCases)
   func executors(kind: StoreKind) async throws {
     try await withStore(kind) { test in

@@ -50,6 +50,49 @@ import Testing
     #expect(applied == Migration.all.count)
   }
 
+  private static let index = Migration(
+    number: second.number + 1, name: "index",
+    sql: """
+      -- migrate: no transaction
+      -- A comment; with a semicolon;
+      DROP INDEX CONCURRENTLY IF EXISTS millrace.more_index;
+      CREATE INDEX CONCURRENTLY more_index
+        ON millrace.more (id);
+      """)
+
+  @Test("statements that allow no transaction run one by one, with many migrators waiting")
+  func noTransaction() async throws {
+    let database = try await TestServer.shared.makeDatabase()
+    let migrations = Migration.all + [Self.second, Self.index]
+    let applied = try await withThrowingTaskGroup(of: Int.self) { group in
+      for _ in 0..<4 {
+        group.addTask {
+          let connection = try await connect(database)
+          return try await migrator(migrations).migrate(on: connection).count
+        }
+      }
+      return try await group.reduce(0, +)
+    }
+    #expect(applied == migrations.count)
+    let connection = try await connect(database)
+    let valid = try await connection.query(
+      "SELECT indisvalid FROM pg_index WHERE indexrelid = 'millrace.more_index'::regclass")
+    #expect(try valid.map { try $0.decode(0, as: Bool.self) } == [true])
+  }
+
+  @Test("a migration without a transaction that was interrupted is run again")
+  func interrupted() async throws {
+    let connection = try await connect(try await TestServer.shared.makeDatabase())
+    var broken = Self.index
+    broken.sql += "\nSELECT 1 / 0;"
+    let failing = migrator(Migration.all + [Self.second, broken])
+    await #expect(throws: JobStoreError.self) { try await failing.migrate(on: connection) }
+    let built = try await connection.query("SELECT 'millrace.more_index'::regclass")
+    #expect(built.count == 1)
+    let repaired = migrator(Migration.all + [Self.second, Self.index])
+    #expect(try await repaired.migrate(on: connection) == [Self.index])
+  }
+
   @Test("an altered history is refused")
   func altered() async throws {
     let connection = try await connect(try await TestServer.shared.makeDatabase())

@@ -30,11 +30,14 @@ func waitForSignal(
       let id = try await test.submit(maxAttempts: 1)
       #expect(await reader.next() == .ready)
       let lease = try #require(try await test.claim(executor).first?.lease)
+      #expect(await reader.next() == .progressed(id, nil))
       _ = try await test.write(lease, from: 0, [1])
       #expect(await reader.next() == .progressed(id, StoreUnderTest.chunk(from: 0, [1])))
       try await test.store.release([lease], executor: executor)
+      #expect(await reader.next() == .progressed(id, nil))
       #expect(await reader.next() == .ready)
       _ = try await test.claim(executor)
+      #expect(await reader.next() == .progressed(id, nil))
       _ = try await test.store.cancel(id, tenant: nil)
       #expect(await reader.next() == .revoked(id))
       #expect(await reader.next() == .progressed(id, nil))
@@ -42,6 +45,7 @@ func waitForSignal(
       let second = try await test.submit(maxAttempts: 1)
       #expect(await reader.next() == .ready)
       _ = try await test.claim(executor)
+      #expect(await reader.next() == .progressed(second, nil))
       test.clock.advance(by: StoreUnderTest.leaseDuration)
       _ = try await test.store.rescue(limit: 10)
       #expect(await reader.next() == .revoked(second))
@@ -52,6 +56,37 @@ func waitForSignal(
       test.clock.advance(by: .seconds(2))
       _ = try await test.store.expire(limit: 10)
       #expect(await reader.next() == .progressed(third, nil))
+    }
+  }
+
+  @Test("a return to the queue is signalled, however it comes", arguments: StoreKind.allCases)
+  func requeued(kind: StoreKind) async throws {
+    try await withStore(kind) { test in
+      let (executor, lease) = try await test.running()
+      let reader = SignalReader(test.store.signals())
+      func expectReturn() async throws {
+        #expect(await reader.next() == .progressed(lease.job, nil))
+        #expect(await reader.next() == .ready)
+      }
+      func expectClaim(_ executor: ExecutorID) async throws {
+        #expect(try await test.claim(executor).count == 1)
+        #expect(await reader.next() == .progressed(lease.job, nil))
+      }
+      // A claim whose answer was lost, found out by a heartbeat.
+      for _ in 0..<2 {
+        test.clock.advance(by: .seconds(20))
+        _ = try await test.store.heartbeat(
+          executor, leases: [], leaseDuration: StoreUnderTest.leaseDuration)
+      }
+      try await expectReturn()
+      try await expectClaim(executor)
+      try await test.store.deregister(executor)
+      try await expectReturn()
+      try await expectClaim(test.executor())
+      test.clock.advance(by: StoreUnderTest.leaseDuration)
+      #expect(try await test.store.rescue(limit: 9).count == 1)
+      #expect(await reader.next() == .revoked(lease.job))
+      try await expectReturn()
     }
   }
 

@@ -50,6 +50,25 @@ import Testing
     }
   }
 
+  @Test("starting a server that runs leaves it and its connections as they are")
+  func secondStart() async throws {
+    try await withFolder { path in
+      let server = try server(path)
+      let connectionString = try await server.start()
+      let processID = try #require(server.processID)
+      let connection = try await Connection.connect(
+        ConnectionConfiguration(connectionString: connectionString), logger: TestServer.logger)
+      try await connection.execute(script: "CREATE TEMPORARY TABLE mine (id integer)")
+      for _ in 0..<3 { #expect(try await server.start() == connectionString) }
+      #expect(server.processID == processID)
+      // Of this connection alone, and gone with it.
+      #expect(try await connection.query("SELECT count(*) FROM mine").count == 1)
+      await connection.close()
+      await server.stop()
+      #expect(!isAlive(processID))
+    }
+  }
+
   @Test("only the server's user can enter its folders")
   func privacy() async throws {
     try await withFolder { path in
@@ -70,7 +89,8 @@ import Testing
     try await withFolder { path in
       let server = try server(path)
       let connectionString = try await server.start()
-      let errors = Shared(0)
+      let open = try await Connection.connect(
+        ConnectionConfiguration(connectionString: connectionString), logger: TestServer.logger)
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { try await server.run() }
         try await ConnectionPool.withPool(
@@ -95,7 +115,6 @@ import Testing
                     if let processID = server.processID, processID != first { after += 1 }
                   } catch let error as PostgresError {
                     #expect(error.isConnectionLoss, "\(error)")
-                    errors.update { $0 += 1 }
                   }
                 }
               }
@@ -107,7 +126,9 @@ import Testing
         group.cancelAll()
         try await group.waitForAll()
       }
-      #expect(errors.value > 0)
+      let error = await #expect(throws: PostgresError.self) { try await open.query("SELECT 1") }
+      #expect(error?.isConnectionLoss == true)
+      await open.close()
       #expect(server.processID == nil)
     }
   }

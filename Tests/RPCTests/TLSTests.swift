@@ -64,6 +64,14 @@ import Testing
     configuration.credentials = .tls(certificateChain: [1, 2, 3], privateKey: [])
     let server = try Server(configuration: configuration, methods: [], logger: quietLogger)
     #expect(await failureCode { try server.start() } == .invalidArgument)
+    try await withCertificates { certificates in
+      // Each is good, but they do not belong together; the address is free.
+      configuration.credentials = .tls(
+        certificateChain: certificates.server.chain, privateKey: certificates.client.key)
+      let mixed = try Server(configuration: configuration, methods: [], logger: quietLogger)
+      let error = try #require(await failure { try mixed.start() })
+      #expect(error.code == .invalidArgument && error.message.contains("fit each other"))
+    }
     var client = ClientConfiguration(target: "127.0.0.1:1")
     client.credentials = .tls(roots: Array("nothing".utf8))
     #expect(await failureCode { _ = try Client(configuration: client) } == .invalidArgument)

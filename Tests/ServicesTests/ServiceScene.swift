@@ -9,15 +9,18 @@ import Testing
 
 /// All services on an in-memory store, behind a real server on a socket, with a client.
 struct ServiceScene {
-  let store = InMemoryJobStore()
+  let store: InMemoryJobStore
   let board = HealthBoard(services: ["millrace.v1.JobService"])
   let client: Client
 
   /// Serves while the body runs.
-  static func run(_ body: (ServiceScene) async throws -> Void) async throws {
+  static func run(
+    maxQueuedJobs: Int = JobLimits.defaultQueuedJobs,
+    _ body: (ServiceScene) async throws -> Void
+  ) async throws {
     let path = FileManager.default.temporaryDirectory
       .appendingPathComponent("s-\(UUID().uuidString.prefix(8)).sock").path
-    let scene = try ServiceScene(path: path)
+    let scene = try ServiceScene(path: path, maxQueuedJobs: maxQueuedJobs)
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     let hub = WatchHub(store: scene.store, pollInterval: .milliseconds(50), logger: logger)
     let names = ["millrace.v1.JobService"]
@@ -46,7 +49,8 @@ struct ServiceScene {
     }
   }
 
-  private init(path: String) throws {
+  private init(path: String, maxQueuedJobs: Int) throws {
+    store = InMemoryJobStore(maxQueuedJobs: maxQueuedJobs)
     client = try Client(configuration: ClientConfiguration(address: .unix(path: path)))
   }
 

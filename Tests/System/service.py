@@ -58,12 +58,12 @@ def environment():
     }
 
 
-def run(*arguments, input=None, timeout=60, env=None):
+def run(*arguments, input=None, stdin=subprocess.DEVNULL, timeout=60, env=None):
     """Runs a command of the program to its end."""
     return subprocess.run(
         [BINARY, *map(str, arguments)],
         input=input,
-        stdin=subprocess.DEVNULL if input is None else None,
+        stdin=stdin if input is None else None,
         capture_output=True,
         timeout=timeout,
         env=environment() | (env or {}),
@@ -202,6 +202,14 @@ class Service:
             "threads": int(fields["Threads"]),
             "descriptors": len(os.listdir(f"/proc/{self.process.pid}/fd")),
         }
+
+    def thread_names(self):
+        """The names of the process's threads, as far as the system keeps them: 15 characters."""
+        names = []
+        for path in pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/comm"):
+            with contextlib.suppress(OSError):  # ended meanwhile
+                names.append(path.read_text().strip())
+        return names
 
 
 def is_database(pid, data):

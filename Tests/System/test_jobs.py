@@ -17,7 +17,7 @@ def test_a_submitted_job_can_be_polled_to_its_end(client):
     submitted = client.submit(spec(max_tokens=20, seed=7))
     assert uuid.UUID(submitted.id).version == 7
     assert submitted.state in (job_pb2.JOB_STATE_QUEUED, job_pb2.JOB_STATE_RUNNING)
-    assert submitted.spec.prompt == "Once upon a time"
+    assert submitted.spec.model == "story" and not submitted.spec.WhichOneof("input")
     job = wait_until(
         lambda: (job := client.get(submitted.id)).state in ENDED and job, 30, "ended"
     )
@@ -26,6 +26,7 @@ def test_a_submitted_job_can_be_polled_to_its_end(client):
     assert len(job.token_ids) == 20 and job.text
     assert job.usage.output_tokens == 20 and job.usage.prompt_tokens >= 4
     assert job.attempt == 1 and job.spec.sampling.seed == 7
+    assert job.spec.prompt == "Once upon a time"
     assert len(job.model_fingerprint) == 64
     assert not job.HasField("error")
     times = [job.create_time, job.start_time, job.first_token_time, job.finish_time]

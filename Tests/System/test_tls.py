@@ -118,11 +118,58 @@ def test_mutual_tls_wants_a_certificate_of_its_clients(own_service, certificates
     service.stop()
 
 
-def test_serve_refuses_certificates_that_it_cannot_use(certificates, model):
-    flags = ["serve", "--model", f"story={model}", "--data-dir", certificates / "data"]
-    flags += ["--listen", f"127.0.0.1:{free_port()}"]
-    missing = run(*flags, "--tls-certificate", "/nowhere", "--tls-key", "/nowhere", timeout=40)
-    assert missing.returncode > 0 and b"/nowhere" in missing.stderr
-    swapped = ("--tls-certificate", certificates / "server.key")
-    done = run(*flags, *swapped, "--tls-key", certificates / "server.pem", timeout=40)
-    assert done.returncode > 0 and b"certificate" in done.stderr
+@pytest.fixture(scope="module")
+def files(certificates):
+    """What the words in the tables below stand for: the files above, and some that are no use."""
+    folder = certificates
+    (folder / "text").write_text("no certificate\n" * 20)
+    openssl(
+        *("pkey", "-in", folder / "server.key", "-aes128", "-passout", "pass:secret"),
+        *("-out", folder / "locked.key"),
+    )
+    return folder
+
+
+# The certificate, the key, the roots of the other side; words that the message must hold.
+CERTIFICATE, KEY = "--tls-certificate", "--tls-key"
+UNUSABLE = [
+    ("nowhere", "server.key", "roots.pem", [CERTIFICATE, "/nowhere", "cannot be read"]),
+    ("server.pem", "nowhere", "roots.pem", [KEY, "/nowhere", "cannot be read"]),
+    ("server.pem", "server.key", "nowhere", ["ROOTS", "/nowhere", "cannot be read"]),
+    ("text", "server.key", "roots.pem", [CERTIFICATE, "/text", "no CERTIFICATE in PEM form"]),
+    ("server.pem", "text", "roots.pem", [KEY, "/text", "no PRIVATE KEY in PEM form"]),
+    ("server.pem", "server.key", "text", ["ROOTS", "/text", "no CERTIFICATE in PEM form"]),
+    ("server.key", "server.pem", "roots.pem", [CERTIFICATE, "/server.key", "no CERTIFICATE"]),
+    ("server.pem", "locked.key", "roots.pem", [KEY, "/locked.key", "is encrypted", "openssl"]),
+    (
+        *("server.pem", "client.key", "roots.pem"),
+        ["fit", "each other", CERTIFICATE, "/server.pem", KEY, "/client.key"],
+    ),
+]
+IDS = [f"{certificate}-{key}-{roots}" for certificate, key, roots, _ in UNUSABLE]
+
+
+def expect_refusal(files, roots_flag, command, row):
+    certificate, key, roots, words = row
+    flags = (CERTIFICATE, files / certificate, KEY, files / key, roots_flag, files / roots)
+    done = run(*command, *flags, timeout=40)
+    said = done.stderr.decode()
+    assert done.returncode == 1, said
+    for word in words:
+        assert word.replace("ROOTS", roots_flag) in said, said
+
+
+@pytest.mark.parametrize("row", UNUSABLE, ids=IDS)
+def test_serve_names_the_flag_and_the_file_that_it_cannot_use(files, model, row):
+    command = ["serve", "--model", f"story={model}", "--data-dir", files / "data"]
+    command += ["--listen", f"127.0.0.1:{free_port()}"]
+    expect_refusal(files, "--tls-client-roots", command, row)
+    if "each other" not in row[-1]:
+        # Seen before anything was started.
+        assert not (files / "data").exists()
+
+
+@pytest.mark.parametrize("row", UNUSABLE, ids=IDS)
+def test_a_client_names_the_flag_and_the_file_that_it_cannot_use(files, row):
+    command = ["list", "--address", f"127.0.0.1:{free_port()}"]
+    expect_refusal(files, "--tls-roots", command, row)

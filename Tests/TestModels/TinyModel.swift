@@ -138,7 +138,8 @@ package final class TinyModel: Sendable {
 }
 
 extension GGUFTensorType {
-  /// Floats as this type stores them; q8_0 by the format's own rule, largest magnitude to 127.
+  /// Floats as this type stores them; of quantized types the largest magnitude in a block becomes
+  /// the largest number.
   fileprivate func encode(_ floats: [Float]) -> [UInt8] {
     var bytes: [UInt8] = []
     func add<Value>(_ value: Value) { withUnsafeBytes(of: value) { bytes += $0 } }
@@ -151,6 +152,18 @@ extension GGUFTensorType {
         let scale = (block.map(abs).max() ?? 0) / 127
         add(Float16(scale))
         block.forEach { add(Int8(($0 / scale).rounded())) }
+      }
+    case .q4_0, .q5_0:
+      let zero: Float = self == .q4_0 ? 8 : 16
+      for start in stride(from: 0, to: floats.count, by: 32) {
+        let block = floats[start..<start + 32]
+        let scale = (block.map(abs).max() ?? 0) / (zero - 1)
+        add(Float16(scale))
+        let values = block.map { UInt32(($0 / scale).rounded() + zero) }
+        if self == .q5_0 {
+          add(values.enumerated().reduce(UInt32(0)) { $0 | ($1.element >> 4) << UInt32($1.offset) })
+        }
+        for i in 0..<16 { add(UInt8(values[i] & 15 | (values[i + 16] & 15) << 4)) }
       }
     case .f32: floats.forEach { add($0) }
     default: bytes = Array(repeating: 0, count: floats.count / blockElements * blockBytes)

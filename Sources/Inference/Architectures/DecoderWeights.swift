@@ -44,6 +44,9 @@ final class DecoderWeights: Sendable {
       "token_embd.weight", tensors: tensors, vocabulary: vocabulary, width: width)
     var layers: [Layer] = []
     for index in 0..<configuration.layers {
+      guard !Task.isCancelled else {
+        throw InferenceError(code: .cancelled, message: "Loading the model was cancelled.")
+      }
       layers.append(try Self.layer(index, tensors, configuration))
     }
     self.layers = layers

@@ -14,6 +14,29 @@ public struct Migration: Hashable, Sendable {
     self.sql = sql
   }
 
+  /// The line that says that the statements run one by one, each by itself, as those must that
+  /// build indexes concurrently. Such a migration may be interrupted after any of its statements,
+  /// and is then run again from its start: every statement must bear that.
+  static let noTransactionMark = "-- migrate: no transaction"
+
+  var isTransaction: Bool {
+    !sql.split(separator: "\n").contains { $0 == Self.noTransactionMark }
+  }
+
+  /// The statements of a migration that is no transaction. Each ends with a line that ends with a
+  /// semicolon.
+  var statements: [String] {
+    var statements: [String] = []
+    var lines: [Substring] = []
+    for line in sql.split(separator: "\n") where !line.hasPrefix("--") {
+      lines.append(line)
+      guard line.hasSuffix(";") else { continue }
+      statements.append(lines.joined(separator: "\n"))
+      lines = []
+    }
+    return lines.isEmpty ? statements : statements + [lines.joined(separator: "\n")]
+  }
+
   /// SHA-256 of the text, in hexadecimal: tells whether history was altered.
   public var checksum: String {
     SHA256.hash(data: Data(sql.utf8)).map { byte in

@@ -4,8 +4,9 @@ public import Postgres
 
 /// Brings a database's schema to this build's version.
 ///
-/// Each migration is one transaction, together with its entry in `millrace.migrations`. Several
-/// processes may start at once: an advisory lock lets one work while the others wait. A history
+/// Each migration is one transaction, together with its entry in `millrace.migrations`; or, where
+/// it says so, its statements run one by one. Several processes may start at once: an advisory lock
+/// lets one work while the others wait. A history
 /// that differs from this build's, or is longer, is refused: a database is never taken back.
 public struct Migrator: Sendable {
   /// What a database has and lacks.
@@ -23,6 +24,8 @@ public struct Migrator: Sendable {
 
   /// The key of the advisory lock, known to no one else: "millrace" in ASCII.
   static let lockKey: Int64 = 0x6d69_6c6c_7261_6365
+
+  private static let lockPause = Duration.milliseconds(100)
 
   private let migrations: [Migration]
   private let logger: Logger
@@ -50,7 +53,7 @@ public struct Migrator: Sendable {
   @discardableResult
   public func migrate(on connection: Connection) async throws(JobStoreError) -> [Migration] {
     try await mapping {
-      try await connection.query("SELECT pg_advisory_lock($1)", Self.lockKey)
+      try await takeLock(on: connection)
       let outcome: Result<[Migration], any Error>
       do { outcome = .success(try await applyPending(on: connection)) } catch {
         outcome = .failure(error)
@@ -61,21 +64,48 @@ public struct Migrator: Sendable {
     }
   }
 
+  /// Takes the lock by asking again and again. A statement that waits for it would hold a snapshot,
+  /// and an index that is built concurrently waits for all snapshots: the two would wait for each
+  /// other.
+  private func takeLock(on connection: Connection) async throws {
+    var isFirst = true
+    while true {
+      let row = try await connection.query(
+        "SELECT pg_try_advisory_lock($1) AS taken", Self.lockKey
+      ).first
+      if try row?.decode("taken", as: Bool.self) == true { return }
+      if isFirst { logger.info("another process migrates the database; waiting for it") }
+      isFirst = false
+      try await Task.sleep(for: Self.lockPause)
+    }
+  }
+
   private func applyPending(on connection: Connection) async throws -> [Migration] {
     try await connection.execute(script: Self.bookkeeping)
     let pending = try pending(after: try await history(on: connection))
     for migration in pending {
       logger.info("applying migration \(migration.number) \(migration.name)")
+      guard migration.isTransaction else {
+        for statement in migration.statements {
+          try await connection.execute(script: statement)
+        }
+        try await record(migration, on: connection)
+        continue
+      }
       try await connection.transaction { connection in
         try await connection.execute(script: migration.sql)
-        try await connection.query(
-          """
-          INSERT INTO millrace.migrations (number, name, checksum, apply_time)
-          VALUES ($1, $2, $3, clock_timestamp())
-          """, migration.number, migration.name, migration.checksum)
+        try await record(migration, on: connection)
       }
     }
     return pending
+  }
+
+  private func record(_ migration: Migration, on connection: Connection) async throws {
+    try await connection.query(
+      """
+      INSERT INTO millrace.migrations (number, name, checksum, apply_time)
+      VALUES ($1, $2, $3, clock_timestamp())
+      """, migration.number, migration.name, migration.checksum)
   }
 
   /// The history's own table, older than the first migration.

@@ -20,6 +20,14 @@ extension Statement {
       leaseDuration.microseconds, now)
   }
 
+  /// Limits what follows in the transaction. The constant text of each limit is prepared once.
+  static func timeLimit(_ limit: Duration) -> Statement {
+    Statement("SET LOCAL statement_timeout = \(limit.microseconds / 1_000)")
+  }
+
+  /// The longest that a heartbeat may run: well below any lease, so that there is time for another.
+  static let heartbeatTimeLimit = Duration.seconds(4)
+
   /// Renews an executor's lease. Returns its draining mark; no row when it is not known.
   static func heartbeat(
     _ executor: ExecutorID, leaseDuration: Duration, now: Timestamp?
@@ -57,6 +65,15 @@ extension Statement {
         WHERE e.expire_time <= coalesce($1, now()) AND NOT EXISTS (
           SELECT FROM millrace.jobs AS j WHERE j.state = 'running' AND j.executor_id = e.id)
         FOR UPDATE SKIP LOCKED)
+      """, now)
+  }
+
+  /// Ends the leases of all executors, whoever and wherever they are.
+  static func endLeases(now: Timestamp?) -> Statement {
+    Statement(
+      """
+      UPDATE millrace.executors SET expire_time = coalesce($1, now())
+      WHERE expire_time > coalesce($1, now())
       """, now)
   }
 

@@ -19,7 +19,7 @@ extension Statement {
         finish_time = coalesce($2, now())
       FROM overdue
       WHERE j.id = overdue.id AND j.state IN ('queued', 'running')
-      RETURNING \(JobColumns.list), overdue.was_running
+      RETURNING \(JobColumns.summary), overdue.was_running
       """, limit, now)
   }
 }

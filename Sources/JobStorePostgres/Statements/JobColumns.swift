@@ -4,16 +4,21 @@ import Postgres
 
 /// The columns that make a `Job`, of a table called `j` in the statement.
 enum JobColumns {
-  static let list = """
-    j.id, j.tenant, j.request_id, j.spec, j.state, j.attempt, j.epoch, j.executor_id,
-    j.model_fingerprint, j.prompt_tokens, j.cached_prompt_tokens, j.output_tokens,
-    j.drafted_tokens, j.accepted_tokens, j.finish_reason, j.failure_code, j.failure_message,
-    j.create_time, j.start_time, j.first_token_time, j.finish_time
+  /// The whole job.
+  static let full = "j.spec, " + rest
+  /// The job without its prompt, which the server leaves out of what it sends.
+  static let summary = "j.spec - 'prompt' AS spec, " + rest
+
+  private static let rest = """
+    j.id, j.tenant, j.request_id, j.state, j.attempt, j.epoch, j.executor_id, j.model_fingerprint,
+    j.prompt_tokens, j.cached_prompt_tokens, j.output_tokens, j.drafted_tokens, j.accepted_tokens,
+    j.finish_reason, j.failure_code, j.failure_message, j.create_time, j.start_time,
+    j.first_token_time, j.finish_time
     """
 }
 
 extension Job {
-  /// Reads a row of `JobColumns.list`.
+  /// Reads a row of `JobColumns.full` or `JobColumns.summary`.
   init(row: Row) throws {
     let spec: JSONText = try row.decode("spec")
     self.init(

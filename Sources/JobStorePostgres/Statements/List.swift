@@ -32,7 +32,7 @@ extension Statement {
     parameters.append(Int64(page.size) + 1)
     return Statement(
       """
-      SELECT \(JobColumns.list) FROM millrace.jobs AS j
+      SELECT \(JobColumns.summary) FROM millrace.jobs AS j
       WHERE \(conditions.joined(separator: " AND "))
       ORDER BY j.create_time DESC, j.id DESC LIMIT $\(parameters.count)
       """, parameters: parameters)

@@ -6,9 +6,18 @@ extension Statement {
   static func jobs(_ ids: [JobID], tenant: String?) -> Statement {
     Statement(
       """
-      SELECT \(JobColumns.list) FROM millrace.jobs AS j
+      SELECT \(JobColumns.summary) FROM millrace.jobs AS j
       WHERE j.id = ANY($1) AND ($2 IS NULL OR j.tenant = $2)
       """, ids.map(\.uuid), tenant)
+  }
+
+  /// One job with its prompt.
+  static func job(_ id: JobID, tenant: String?) -> Statement {
+    Statement(
+      """
+      SELECT \(JobColumns.full) FROM millrace.jobs AS j
+      WHERE j.id = $1 AND ($2 IS NULL OR j.tenant = $2)
+      """, id.uuid, tenant)
   }
 
   /// The chunks that hold output from an index on: whole ones, as many as fit, at least one.
@@ -29,24 +38,6 @@ extension Statement {
         AND (c.first_index <= $2 OR c.first_index + cardinality(c.token_ids) <= $2 + $3)
       ORDER BY c.first_index
       """, id.uuid, Int64(index), Int64(maxTokens))
-  }
-
-  static var statistics: Statement {
-    Statement(
-      """
-      SELECT state, count(*) AS jobs, sum(output_tokens)::bigint AS output_tokens
-      FROM millrace.jobs GROUP BY state
-      """)
-  }
-
-  /// When the oldest job that could run now became ready; one row, which may hold NULL.
-  static func oldestReady(now: Timestamp?) -> Statement {
-    Statement(
-      """
-      SELECT min(greatest(create_time, run_after)) AS time FROM millrace.jobs
-      WHERE state = 'queued' AND (run_after IS NULL OR run_after <= coalesce($1, now()))
-        AND (deadline IS NULL OR deadline > coalesce($1, now()))
-      """, now)
   }
 
   /// Sends a payload to every listener. A transaction of its own: commits that notify take a lock

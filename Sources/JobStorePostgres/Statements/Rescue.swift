@@ -26,7 +26,7 @@ extension Statement {
         finish_time = CASE WHEN lost.is_last THEN coalesce($4, now()) END
       FROM lost
       WHERE j.id = lost.id AND j.epoch = lost.epoch AND j.state = 'running'
-      RETURNING \(JobColumns.list)
+      RETURNING \(JobColumns.summary)
       """, limit, JobFailure.Code.attemptsExhausted.rawValue, messages, now)
   }
 }

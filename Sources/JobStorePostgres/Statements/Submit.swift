@@ -38,15 +38,22 @@ extension Statement {
   /// The jobs of submissions, by request id where they have one, else by id.
   static func submitted(_ submissions: [Submission]) -> Statement {
     let named = submissions.filter { $0.requestID != nil }
-    return Statement(
+    return submitted(
+      tenants: named.map(\.tenant), requestIDs: named.map { $0.requestID ?? "" },
+      others: submissions.filter { $0.requestID == nil }.map(\.id))
+  }
+
+  /// The jobs of pairs of tenant and request id, and those with the ids of `others`.
+  static func submitted(
+    tenants: [String], requestIDs: [String], others: [JobID] = []
+  ) -> Statement {
+    Statement(
       """
-      SELECT \(JobColumns.list) FROM millrace.jobs AS j WHERE j.id = ANY($1)
+      SELECT \(JobColumns.summary) FROM millrace.jobs AS j WHERE j.id = ANY($1)
       UNION ALL
-      SELECT \(JobColumns.list) FROM millrace.jobs AS j
+      SELECT \(JobColumns.summary) FROM millrace.jobs AS j
       JOIN (SELECT DISTINCT * FROM unnest($2, $3) AS s (tenant, request_id)) AS s
         ON j.tenant = s.tenant AND j.request_id = s.request_id
-      """,
-      submissions.filter { $0.requestID == nil }.map(\.id.uuid), named.map(\.tenant),
-      named.map(\.requestID))
+      """, others.map(\.uuid), tenants, requestIDs)
   }
 }

@@ -30,7 +30,7 @@ public nonisolated struct Millrace_V1_GetQueueStatsRequest: Sendable {
   public init() {}
 }
 
-/// The whole queue, all tenants, at one moment.
+/// The queue, all tenants, at one moment. For reports over longer times, ask the database's views.
 public nonisolated struct Millrace_V1_QueueStats: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -40,6 +40,7 @@ public nonisolated struct Millrace_V1_QueueStats: Sendable {
 
   public var running: Int64 = 0
 
+  /// Jobs that ended within the last 24 hours.
   public var succeeded: Int64 = 0
 
   public var failed: Int64 = 0
@@ -48,7 +49,7 @@ public nonisolated struct Millrace_V1_QueueStats: Sendable {
 
   public var expired: Int64 = 0
 
-  /// Committed output tokens of all jobs.
+  /// Committed output tokens of the running jobs and of those that ended within the last 24 hours.
   public var outputTokens: Int64 = 0
 
   /// Since when the job that waits longest could have run; absent if none waits.

@@ -147,6 +147,8 @@ public nonisolated struct Millrace_V1_Job: @unchecked Sendable {
     set {_uniqueStorage()._id = newValue}
   }
 
+  /// What was asked for, defaults and seed filled in. The input itself (`prompt`, `token_ids` or
+  /// `messages`) is only in GetJob's answer: all others would grow as large as their prompts.
   public var spec: Millrace_V1_GenerationSpec {
     get {_storage._spec ?? Millrace_V1_GenerationSpec()}
     set {_uniqueStorage()._spec = newValue}
@@ -167,7 +169,7 @@ public nonisolated struct Millrace_V1_Job: @unchecked Sendable {
     set {_uniqueStorage()._attempt = newValue}
   }
 
-  /// The committed output. Left out by ListJobs, BatchGetJobs and the `state` events of a watch.
+  /// The committed output. Only in GetJob's answer.
   public var text: String {
     get {_storage._text}
     set {_uniqueStorage()._text = newValue}

@@ -34,7 +34,8 @@ public nonisolated struct Millrace_V1_SubmitJobRequest: Sendable {
   /// Clears the value of `spec`. Subsequent reads from it will return its default value.
   public mutating func clearSpec() {self._spec = nil}
 
-  /// The client's name for this submission, at most 128 bytes; a UUID is a good choice.
+  /// The client's name for this submission, at most 128 bytes, compared byte for byte; a UUID is a
+  /// good choice.
   public var requestID: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -209,7 +210,7 @@ public nonisolated struct Millrace_V1_JobEvent: Sendable {
     set {event = .tokens(newValue)}
   }
 
-  /// The job's state changed; the job is without output.
+  /// The job's state changed; the job is without input and output.
   public var state: Millrace_V1_Job {
     get {
       if case .state(let v)? = event {return v}
@@ -218,7 +219,8 @@ public nonisolated struct Millrace_V1_JobEvent: Sendable {
     set {event = .state(newValue)}
   }
 
-  /// The job ended; the job is without output, which the events before it carried.
+  /// The job ended; the job is without input, and without output, which the events before it
+  /// carried.
   public var finished: Millrace_V1_Job {
     get {
       if case .finished(let v)? = event {return v}
@@ -232,9 +234,10 @@ public nonisolated struct Millrace_V1_JobEvent: Sendable {
   public nonisolated enum OneOf_Event: Equatable, Sendable {
     /// Committed output. The first index is the end of the event before, always.
     case tokens(Millrace_V1_TokensEvent)
-    /// The job's state changed; the job is without output.
+    /// The job's state changed; the job is without input and output.
     case state(Millrace_V1_Job)
-    /// The job ended; the job is without output, which the events before it carried.
+    /// The job ended; the job is without input, and without output, which the events before it
+    /// carried.
     case finished(Millrace_V1_Job)
 
   }

@@ -6,7 +6,8 @@ extension Server {
   /// Listens on all addresses and starts the threads. Returns where it listens, with the ports that
   /// the system gave.
   ///
-  /// Throws UNAVAILABLE when it cannot listen somewhere, FAILED_PRECONDITION after an earlier start.
+  /// Throws UNAVAILABLE when it cannot listen somewhere, INVALID_ARGUMENT for certificates that it
+  /// cannot use, FAILED_PRECONDITION after an earlier start.
   @discardableResult
   public func start() throws(RPCError) -> [SocketAddress] {
     try startGate.withLock { _ throws(RPCError) in try startOnce() }
@@ -89,17 +90,30 @@ extension Server {
     var bound: [SocketAddress] = []
     for address in configuration.addresses {
       let port = Int(cgrpc_server_listen(handle, address.description, credentials))
-      guard port > 0 else {
-        throw RPCError(
-          .unavailable,
-          "cannot listen on \(address); another program may be using it, or this user may not")
-      }
+      guard port > 0 else { throw refusal(handle, credentials, address) }
       switch address {
       case .tcp(let host, _): bound.append(.tcp(host: host, port: port))
       case .unix: bound.append(address)
       }
     }
     return bound
+  }
+
+  /// Why the core would not listen, which it only tells its log.
+  private func refusal(
+    _ handle: cgrpc_server, _ credentials: cgrpc_server_credentials, _ address: SocketAddress
+  ) -> RPCError {
+    // Credentials that do not work, work nowhere: try a port that the system chooses.
+    if case .tls = configuration.credentials.kind,
+      cgrpc_server_listen(handle, "127.0.0.1:0", credentials) <= 0
+    {
+      return RPCError(
+        .invalidArgument,
+        "the server's certificate chain and private key cannot be used; they must fit each other")
+    }
+    return RPCError(
+      .unavailable,
+      "cannot listen on \(address); another program may be using it, or this user may not")
   }
 
   private func ask(

@@ -76,6 +76,7 @@ enum ServiceError {
       case .modelChanged: .failedPrecondition
       case .attemptsExhausted: .aborted
       case .engine: .internal
+      case .corrupt: .dataLoss
       }
     return status(code, failure.code.rawValue.uppercased(), failure.message)
   }

@@ -34,82 +34,18 @@ public struct JobService: Sendable {
     ]
   }
 
-  // MARK: Submitting
-
-  private func submit(
-    _ request: Millrace_V1_SubmitJobRequest, _ context: ServerContext
-  ) async throws -> Millrace_V1_Job {
-    let submission = try submission(of: request, tenant: context.tenant())
-    return try await store.submit([submission])[0].job.message()
-  }
-
-  private func batchSubmit(
-    _ request: Millrace_V1_BatchSubmitJobsRequest, _ context: ServerContext
-  ) async throws -> Millrace_V1_BatchSubmitJobsResponse {
-    let tenant = try context.tenant()
-    guard 1...JobLimits.jobsPerSubmission ~= request.requests.count else {
-      throw ServiceError.invalid(
-        "requests", "must hold 1 to \(JobLimits.jobsPerSubmission) requests")
-    }
-    var violations: [FieldViolation] = []
-    var submissions: [Submission] = []
-    for (index, request) in request.requests.enumerated() {
-      guard violations.count < 100 else { break }
-      var found: [FieldViolation] = []
-      submissions.append(makeSubmission(of: request, tenant: tenant, &found))
-      violations += found.map {
-        FieldViolation(field: "requests[\(index)].\($0.field)", description: $0.description)
-      }
-    }
-    guard violations.isEmpty else { throw ServiceError.invalid(violations) }
-    let results = try await store.submit(submissions)
-    var response = Millrace_V1_BatchSubmitJobsResponse()
-    response.jobs = results.map { $0.job.message() }
-    return response
-  }
-
-  private func submission(
-    of request: Millrace_V1_SubmitJobRequest, tenant: String
-  ) throws -> Submission {
-    var violations: [FieldViolation] = []
-    let submission = makeSubmission(of: request, tenant: tenant, &violations)
-    guard violations.isEmpty else { throw ServiceError.invalid(violations) }
-    return submission
-  }
-
-  private func makeSubmission(
-    of request: Millrace_V1_SubmitJobRequest, tenant: String, _ violations: inout [FieldViolation]
-  ) -> Submission {
-    var generator = SystemRandomNumberGenerator()
-    let now = Timestamp.now
-    let spec = GenerationSpec(request.spec, seed: generator.next(), violations: &violations)
-    if !request.hasSpec {
-      violations = [FieldViolation(field: "spec", description: "is required")]
-    } else if violations.isEmpty {
-      violations += spec.violations(catalog: catalog, now: now)
-    }
-    let id = request.requestID
-    if id.utf8.count > JobLimits.requestIDBytes || id.utf8.contains(0) {
-      violations.append(
-        FieldViolation(
-          field: "request_id",
-          description: "must be at most \(JobLimits.requestIDBytes) bytes, without U+0000"))
-    }
-    return Submission(
-      id: JobID.make(at: now, using: &generator), tenant: tenant, requestID: id.isEmpty ? nil : id,
-      spec: spec)
-  }
-
   // MARK: Looking
 
   private func get(
     _ request: Millrace_V1_GetJobRequest, _ context: ServerContext
   ) async throws -> Millrace_V1_Job {
-    let id = try await knownJob(request.id, context).id
-    guard let page = try await store.output(of: id, from: 0, maxTokens: .max) else {
-      throw ServiceError.jobNotFound(request.id)
-    }
-    return page.job.message(output: page.chunks)
+    let tenant = try context.tenant()
+    guard let id = try parse(request.id), let job = try await store.job(id, tenant: tenant),
+      let page = try await store.output(of: id, from: 0, maxTokens: .max)
+    else { throw ServiceError.jobNotFound(request.id) }
+    var now = page.job
+    now.spec = job.spec  // which never changes
+    return now.message(output: page.chunks)
   }
 
   private func batchGet(
@@ -171,8 +107,7 @@ public struct JobService: Sendable {
     _ request: Millrace_V1_SubmitJobRequest, _ context: ServerContext,
     _ send: (Millrace_V1_JobEvent) async throws -> Void
   ) async throws {
-    let submission = try submission(of: request, tenant: context.tenant())
-    let job = try await store.submit([submission])[0].job
+    let job = try await stored(request, tenant: context.tenant())
     var first = Millrace_V1_JobEvent()
     first.state = job.message()
     try await send(first)

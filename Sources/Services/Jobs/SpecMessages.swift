@@ -11,7 +11,7 @@ extension GenerationSpec {
     _ message: Millrace_V1_GenerationSpec, seed drawnSeed: UInt64,
     violations: inout [FieldViolation]
   ) {
-    let prompt: Prompt
+    let prompt: Prompt?
     switch message.input {
     case .prompt(let text): prompt = .text(text)
     case .tokenIds(let tokens): prompt = .tokens(tokens.ids)
@@ -19,7 +19,7 @@ extension GenerationSpec {
       prompt = .messages(
         turns.messages.map { ChatMessage(role: $0.role, content: $0.content) })
     case nil:
-      prompt = .text("")
+      prompt = nil
       violations.append(
         FieldViolation(
           field: "spec.prompt", description: "is required; or token_ids, or messages"))
@@ -45,6 +45,7 @@ extension GenerationSpec {
       labels: message.labels)
   }
 
+  /// The spec as clients see it, with its input where it was read.
   var message: Millrace_V1_GenerationSpec {
     var message = Millrace_V1_GenerationSpec()
     message.model = model
@@ -58,6 +59,7 @@ extension GenerationSpec {
         message.content = turn.content
         return message
       }
+    case nil: break
     }
     message.sampling = sampling.message
     message.speculation.mode = speculation == .off ? .off : .auto

@@ -10,7 +10,8 @@ struct ClientFlags: ParsableArguments {
   @Option(help: "The tenant to speak for. [MILLRACE_TENANT, or default]")
   var tenant: String?
 
-  @Option(help: "PEM file with the roots that the service's certificate comes from; for TLS.")
+  @Option(
+    help: "PEM file with the roots that the service's certificate comes from; for TLS. [no TLS]")
   var tlsRoots: String?
 
   @Option(help: "PEM file with this client's certificate; for mutual TLS.")
@@ -19,10 +20,12 @@ struct ClientFlags: ParsableArguments {
   @Option(help: "PEM file with this client's private key; for mutual TLS.")
   var tlsKey: String?
 
-  @Option(help: "Seconds that a call may take; watching is not limited.")
+  @Option(parsing: .unconditional, help: "Seconds that a call may take; watching is not limited.")
   var timeout: Double = 30
 
-  @Option(help: "Seconds to wait for the service to be ready; without it, it must be.")
+  @Option(
+    parsing: .unconditional,
+    help: "Seconds to wait for the service to be ready; without it, it must be.")
   var wait: Double = 0
 
   @Flag(help: "Print JSON.")
@@ -38,6 +41,16 @@ struct ClientFlags: ParsableArguments {
     guard (tlsCertificate == nil) == (tlsKey == nil) else {
       throw ValidationError("--tls-certificate and --tls-key go together")
     }
+    guard tlsCertificate == nil || tlsRoots != nil else {
+      throw ValidationError("--tls-certificate and --tls-key need --tls-roots")
+    }
+  }
+
+  /// The files that a connection over TLS depends on, for errors.
+  private var tlsFiles: String {
+    named([
+      ("--tls-roots", tlsRoots), ("--tls-certificate", tlsCertificate), ("--tls-key", tlsKey),
+    ])
   }
 
   var target: String {
@@ -54,18 +67,20 @@ struct ClientFlags: ParsableArguments {
       configuration.maxReceiveMessageBytes = 256 << 20
       configuration.maxSendMessageBytes = 16 << 20
       if let roots = tlsRoots {
-        let rootBytes = try readFile(roots, "--tls-roots")
+        let rootBytes = try readPEM(roots, "--tls-roots", holds: "CERTIFICATE")
         if let certificate = tlsCertificate, let key = tlsKey {
           configuration.credentials = .mutualTLS(
-            roots: rootBytes, certificateChain: try readFile(certificate, "--tls-certificate"),
-            privateKey: try readFile(key, "--tls-key"))
+            roots: rootBytes,
+            certificateChain: try readPEM(
+              certificate, "--tls-certificate", holds: "CERTIFICATE"),
+            privateKey: try readPEM(key, "--tls-key", holds: "PRIVATE KEY"))
         } else {
           configuration.credentials = .tls(roots: rootBytes)
         }
       }
       let client = try Client(configuration: configuration)
       let jobs = JobClient(
-        client: client, target: target,
+        client: client, target: target, tlsFiles: tlsFiles,
         tenant: tenant ?? ProcessInfo.processInfo.environment["MILLRACE_TENANT"],
         timeout: .seconds(timeout))
       let result: Result<Value, any Error>

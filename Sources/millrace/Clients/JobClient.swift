@@ -6,6 +6,8 @@ import SwiftProtobuf
 struct JobClient {
   let client: Client
   let target: String
+  /// The files that TLS depends on, for errors.
+  let tlsFiles: String
   let tenant: String?
   let timeout: Duration
 
@@ -97,7 +99,7 @@ struct JobClient {
   }
 
   private func explained(_ error: RPCError) -> CallFailure {
-    CallFailure(error, target: target)
+    CallFailure(error, target: target, tlsFiles: tlsFiles)
   }
 }
 
@@ -106,7 +108,7 @@ struct CallFailure: Error, CustomStringConvertible {
   var code: StatusCode
   var description: String
 
-  init(_ error: RPCError, target: String) {
+  init(_ error: RPCError, target: String, tlsFiles: String) {
     code = error.code
     var lines = ["\(error.code): \(error.message)"]
     let status = error.details.flatMap { try? Google_Rpc_Status(serializedBytes: $0) }
@@ -118,6 +120,9 @@ struct CallFailure: Error, CustomStringConvertible {
     if error.code == .unavailable, status == nil {
       lines.append(
         "  Is a service listening on \(target)? Start one: millrace serve --model NAME=PATH")
+      if !tlsFiles.isEmpty {
+        lines.append("  Does it speak TLS, and do these fit it and each other? \(tlsFiles)")
+      }
     }
     description = lines.joined(separator: "\n")
   }

@@ -3,22 +3,31 @@ import Foundation
 import Messages
 import SwiftProtobuf
 
+/// Which job a command is about, and how to reach its service.
+struct JobFlags: ParsableArguments {
+  @OptionGroup var connection: ClientFlags
+
+  @Argument(help: "The job's id.")
+  var id: String
+}
+
 struct Watch: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Stream a job's output, from any token on, as often as you like.",
     discussion: "Example: millrace watch 0198c1d2-… --from 100")
 
-  @OptionGroup var connection: ClientFlags
+  @OptionGroup var job: JobFlags
 
-  @Argument(help: "The job's id.")
-  var id: String
-
-  @Option(help: "The first output token to show.")
+  @Option(parsing: .unconditional, help: "The first output token to show.")
   var from: Int64 = 0
 
+  func validate() throws {
+    guard from >= 0 else { throw ValidationError("--from must be 0 or more") }
+  }
+
   func run() async throws {
-    try await connection.withClient { client in
-      try await JobPrinter(json: connection.json).follow(id, from: from, client)
+    try await job.connection.withClient { client in
+      try await JobPrinter(json: job.connection.json).follow(job.id, from: from, client)
     }
   }
 }
@@ -28,22 +37,19 @@ struct Get: AsyncParsableCommand {
     abstract: "Show a job with its output so far.",
     discussion: "Example: millrace get 0198c1d2-… --json")
 
-  @OptionGroup var connection: ClientFlags
-
-  @Argument(help: "The job's id.")
-  var id: String
+  @OptionGroup var job: JobFlags
 
   func run() async throws {
     var request = Millrace_V1_GetJobRequest()
-    request.id = id
-    try await connection.withClient { client in
-      let job: Millrace_V1_Job = try await client.call("JobService/GetJob", request)
-      if connection.json {
-        Output.line(try job.jsonLine())
+    request.id = job.id
+    try await job.connection.withClient { client in
+      let found: Millrace_V1_Job = try await client.call("JobService/GetJob", request)
+      if job.connection.json {
+        Output.line(try found.jsonLine())
       } else {
-        Output.line(job.text)
-        Output.remark(JobPrinter.timings(of: job))
-        if job.hasError { Output.remark("error: \(job.error.message)") }
+        Output.line(found.text)
+        Output.remark(JobPrinter.timings(of: found))
+        if found.hasError { Output.remark("error: \(found.error.message)") }
       }
     }
   }
@@ -54,17 +60,15 @@ struct Cancel: AsyncParsableCommand {
     abstract: "End a job now; its output so far is kept.",
     discussion: "Example: millrace cancel 0198c1d2-…")
 
-  @OptionGroup var connection: ClientFlags
-
-  @Argument(help: "The job's id.")
-  var id: String
+  @OptionGroup var job: JobFlags
 
   func run() async throws {
     var request = Millrace_V1_CancelJobRequest()
-    request.id = id
-    try await connection.withClient { client in
-      let job: Millrace_V1_Job = try await client.call("JobService/CancelJob", request)
-      Output.line(connection.json ? try job.jsonLine() : "\(job.id) \(job.state.word)")
+    request.id = job.id
+    try await job.connection.withClient { client in
+      let ended: Millrace_V1_Job = try await client.call("JobService/CancelJob", request)
+      Output.line(
+        job.connection.json ? try ended.jsonLine() : "\(ended.id) \(ended.state.word)")
     }
   }
 }
@@ -76,45 +80,32 @@ struct List: AsyncParsableCommand {
 
   @OptionGroup var connection: ClientFlags
 
-  @Option(help: "queued, running, succeeded, failed, cancelled or expired. May be repeated.")
-  var state: [String] = []
+  @Option(
+    help: ArgumentHelp(
+      "Only these: queued, running, succeeded, failed, cancelled, expired. May be repeated. [all]"
+    ), transform: Millrace_V1_JobState.init(word:))
+  var state: [Millrace_V1_JobState] = []
 
-  @Option(help: "Only jobs of this model.")
+  @Option(help: "Only jobs of this model. [all]")
   var model: String = ""
 
-  @Option(help: "Only jobs with this label, as KEY=VALUE. May be repeated.")
-  var label: [String] = []
+  @Option(
+    help: "Only jobs with this label, as KEY=VALUE. May be repeated. [all]",
+    transform: Label.init)
+  var label: [Label] = []
 
-  @Option(help: "The most jobs to list.")
+  @Option(parsing: .unconditional, help: "The most jobs to list.")
   var limit: Int = 50
 
   func validate() throws {
     guard limit > 0 else { throw ValidationError("--limit must be at least 1") }
-    for text in label where !text.contains("=") {
-      throw ValidationError("--label is \(text); it must be KEY=VALUE")
-    }
-    _ = try states
-  }
-
-  private var states: [Millrace_V1_JobState] {
-    get throws {
-      try state.map { word in
-        guard let state = Millrace_V1_JobState.allCases.first(where: { $0.word == word }),
-          state != .unspecified
-        else { throw ValidationError("--state is \(word), which is no state of a job") }
-        return state
-      }
-    }
   }
 
   func run() async throws {
     var request = Millrace_V1_ListJobsRequest()
-    request.states = try states
+    request.states = state
     request.model = model
-    for text in label {
-      let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-      request.labels[String(parts[0])] = String(parts[1])
-    }
+    for label in label { request.labels[label.key] = label.value }
     try await connection.withClient { client in
       var jobs: [Millrace_V1_Job] = []
       repeat {

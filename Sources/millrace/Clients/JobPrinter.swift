@@ -1,3 +1,4 @@
+import ArgumentParser
 import Foundation
 import Messages
 import SwiftProtobuf
@@ -9,7 +10,7 @@ struct JobPrinter {
   /// Watches a job to its end. Ctrl-C leaves the job running and says how to watch on.
   func follow(_ id: String, from index: Int64, _ client: JobClient) async throws {
     let interruption = Interruption(
-      message: "\nThe job goes on. Watch it again: millrace watch \(id)")
+      message: "The job goes on. Watch it again: millrace watch \(id)")
     defer { interruption.cancel() }
     var ended: Millrace_V1_Job?
     try await client.follow(id, from: index) { event in
@@ -60,26 +61,6 @@ struct JobPrinter {
   }
 }
 
-/// Ends the program on Ctrl-C with a remark and the exit status that shells expect.
-struct Interruption {
-  private let source: any DispatchSourceSignal
-
-  init(message: String) {
-    signal(SIGINT, SIG_IGN)
-    source = DispatchSource.makeSignalSource(signal: SIGINT)
-    source.setEventHandler {
-      Output.remark(message)
-      exit(130)
-    }
-    source.resume()
-  }
-
-  func cancel() {
-    source.cancel()
-    signal(SIGINT, SIG_DFL)
-  }
-}
-
 extension Message {
   /// The message in the JSON mapping of protobuf, with the field names of the `.proto` files.
   func jsonLine() throws -> String {
@@ -90,6 +71,13 @@ extension Message {
 }
 
 extension Millrace_V1_JobState {
+  /// The state that a word of the command line names.
+  init(word: String) throws {
+    let named = Self.allCases.first { $0 != .unspecified && $0.word == word }
+    guard let named else { throw ValidationError("that is no state of a job") }
+    self = named
+  }
+
   var word: String {
     switch self {
     case .queued: "queued"

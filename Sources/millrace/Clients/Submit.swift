@@ -16,30 +16,27 @@ struct Submit: AsyncParsableCommand {
   @Option(help: "The name of the model.")
   var model: String
 
-  @Option(help: "The prompt; - reads it from standard input.")
+  @Option(parsing: .unconditional, help: "The prompt; - reads it from standard input.")
   var prompt: String
 
-  @Option(help: "Your name for this submission: retried with it, it is the same job.")
+  @Option(help: "Your name for this submission: retried with it, it is the same job. [none]")
   var requestID: String = ""
 
-  @Option(help: "From -1000 to 1000; higher runs first.")
+  @Option(parsing: .unconditional, help: "From -1000 to 1000; higher runs first.")
   var priority: Int32 = 0
 
-  @Option(help: "Seconds until the job expires.")
+  @Option(parsing: .unconditional, help: "Seconds until the job expires. [never]")
   var expireAfter: Double?
 
-  @Option(help: "A label, as KEY=VALUE. May be repeated.")
-  var label: [String] = []
+  @Option(help: "A label, as KEY=VALUE. May be repeated. [none]", transform: Label.init)
+  var label: [Label] = []
 
   @Flag(help: "Stream the output until the job has ended.")
   var watch = false
 
   func validate() throws {
-    for text in label where !text.contains("=") {
-      throw ValidationError("--label is \(text); it must be KEY=VALUE")
-    }
-    if let expireAfter, !(expireAfter > 0 && expireAfter < 1e9) {
-      throw ValidationError("--expire-after must be over 0 seconds")
+    if let expireAfter, !(expireAfter > 0 && expireAfter <= 1e9) {
+      throw ValidationError("--expire-after must be over 0 and at most 1000000000 seconds")
     }
   }
 
@@ -73,23 +70,8 @@ struct Submit: AsyncParsableCommand {
       request.spec.deadline = Google_Protobuf_Timestamp(
         date: Date(timeIntervalSinceNow: expireAfter))
     }
-    for text in label {
-      let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-      request.spec.labels[String(parts[0])] = String(parts[1])
-    }
+    for label in label { request.spec.labels[label.key] = label.value }
     return request
-  }
-}
-
-/// A prompt as it is given on the command line.
-enum PromptArgument {
-  static func text(_ argument: String) throws -> String {
-    guard argument == "-" else { return argument }
-    let data = try FileHandle.standardInput.readToEnd() ?? Data()
-    guard let text = String(data: data, encoding: .utf8) else {
-      throw CommandFailure("the prompt on standard input is not UTF-8 text")
-    }
-    return text
   }
 }
 

@@ -15,45 +15,48 @@ struct Bench: AsyncParsableCommand {
 
   @OptionGroup var model: ModelFlags
 
-  @Option(help: "Tokens in each prompt.")
+  @Option(parsing: .unconditional, help: "Tokens in each prompt.")
   var promptTokens = 128
 
-  @Option(help: "Output tokens of each sequence.")
+  @Option(parsing: .unconditional, help: "Output tokens of each sequence.")
   var decodeTokens = 64
 
-  @Option(help: "Sequences at once, separated by commas.")
+  @Option(parsing: .unconditional, help: "Sequences at once, separated by commas.")
   var batch = "1"
 
-  @Option(help: "Runs of each size, after one to warm up.")
+  @Option(parsing: .unconditional, help: "Runs of each size, after one to warm up.")
   var runs = 3
 
   @Flag(help: "Print JSON.")
   var json = false
 
   func validate() throws {
-    guard promptTokens > 0, decodeTokens > 1, (1...1_000).contains(runs) else {
+    for (flag, value, range) in [
+      ("--prompt-tokens", promptTokens, 1...10_000_000),
+      ("--decode-tokens", decodeTokens, 2...10_000_000), ("--runs", runs, 1...1_000),
+    ] where !range.contains(value) {
       throw ValidationError(
-        "--prompt-tokens must be at least 1, --decode-tokens at least 2, --runs from 1 to 1000")
+        "\(flag) is \(value); it must be from \(range.lowerBound) to \(range.upperBound)")
     }
     _ = try batches
   }
 
   private var batches: [Int] {
     get throws {
-      let sizes = try batch.split(separator: ",").map { part in
-        guard let size = Int(part), (1...1_024).contains(size) else {
-          throw ValidationError("--batch holds \(part); each must be from 1 to 1024")
-        }
-        return size
-      }
-      guard !sizes.isEmpty else { throw ValidationError("--batch must name at least one size") }
-      return sizes
+      try NumberList.parse(batch, flag: "--batch", in: 1...1_024)
     }
   }
 
   func run() async throws {
     try explaining {
+      let interruption = Interruption(tidying: ProgressBar.removal)
+      defer { interruption.cancel() }
       let language = try model.load()
+      guard promptTokens + decodeTokens <= language.trainedContextLength else {
+        throw CommandFailure(
+          "--prompt-tokens and --decode-tokens are \(promptTokens + decodeTokens) together; the "
+            + "model's context is \(language.trainedContextLength)")
+      }
       let sizes = try batches
       var bar = ProgressBar("Measuring", total: sizes.count * (runs + 1))
       var results: [BenchResult] = []
@@ -141,15 +144,6 @@ struct BenchResult: Encodable {
   var decodeTokensPerSecond: Double
   /// The most memory that the process had so far.
   var peakMemoryBytes: Int
-
-  enum CodingKeys: String, CodingKey {
-    case batch, kernels, runs
-    case promptTokens = "prompt_tokens"
-    case decodeTokens = "decode_tokens"
-    case prefillTokensPerSecond = "prefill_tokens_per_second"
-    case decodeTokensPerSecond = "decode_tokens_per_second"
-    case peakMemoryBytes = "peak_memory_bytes"
-  }
 
   init(batch: Int, promptTokens: Int, decodeTokens: Int, kernels: String, runs: [BenchRun]) {
     self.batch = batch

@@ -8,22 +8,26 @@ struct Generate: AsyncParsableCommand {
     discussion: """
       The same model, prompt, parameters and seed give the same text as a job does.
 
-      Example: millrace generate --model model.gguf --prompt "Once upon a time" --temperature 0
+      Example: millrace generate --model model.gguf --prompt "Once upon a time"
       """)
 
   @OptionGroup var model: ModelFlags
   @OptionGroup(title: "Sampling") var sampling: SamplingFlags
 
-  @Option(help: "The prompt; - reads it from standard input.")
+  @Option(parsing: .unconditional, help: "The prompt; - reads it from standard input.")
   var prompt: String
 
-  @Option(help: "The most tokens of prompt and output together. [the model's, at most 4096]")
+  @Option(
+    parsing: .unconditional,
+    help: "The most tokens of prompt and output together. [the model's, at most 4096]")
   var contextLength: Int?
 
   @Flag(help: "Print ids, text, finish reason and timings as JSON, at the end.")
   var json = false
 
   func run() async throws {
+    let interruption = Interruption()
+    defer { interruption.cancel() }
     try explaining {
       let start = ContinuousClock.now
       let language = try model.load()
@@ -92,13 +96,6 @@ struct Generated: Encodable {
   var logprobs: [Logprobs]?
   var timings = Timings()
 
-  enum CodingKeys: String, CodingKey {
-    case promptIds = "prompt_ids"
-    case ids, text
-    case finishReason = "finish_reason"
-    case logprobs, timings
-  }
-
   init(promptIds: [Int32]) {
     self.promptIds = promptIds
   }
@@ -110,13 +107,6 @@ struct Timings: Encodable {
   var timeToFirstTokenSeconds = 0.0
   var decodeSeconds = 0.0
   var tokensPerSecond = 0.0
-
-  enum CodingKeys: String, CodingKey {
-    case loadSeconds = "load_seconds"
-    case timeToFirstTokenSeconds = "time_to_first_token_seconds"
-    case decodeSeconds = "decode_seconds"
-    case tokensPerSecond = "tokens_per_second"
-  }
 
   init() {}
 

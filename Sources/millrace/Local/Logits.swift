@@ -13,28 +13,38 @@ struct Logits: AsyncParsableCommand {
 
   @OptionGroup var model: ModelFlags
 
-  @Option(help: "Token ids, separated by commas.")
+  @Option(parsing: .unconditional, help: "Token ids, separated by commas.")
   var tokens: String
 
   @Option(help: "The file to write.")
   var out: String
 
-  @Option(help: "How many tokens are computed at a time; changes nothing in the result.")
+  @Option(
+    parsing: .unconditional,
+    help: "How many tokens are computed at a time; changes nothing in the result. [all]")
   var chunk: Int?
 
   @Flag(help: "Print the shape as JSON.")
   var json = false
 
+  func validate() throws {
+    if let chunk, chunk < 1 { throw ValidationError("--chunk must be at least 1") }
+  }
+
+  private func ids(of language: LanguageModel) throws -> [Int32] {
+    let ids = try NumberList.parse(
+      tokens, flag: "--tokens", in: 0...language.vocabularySize - 1)
+    guard ids.count <= language.trainedContextLength else {
+      throw CommandFailure(
+        "--tokens holds \(ids.count) ids; the model's context is \(language.trainedContextLength)")
+    }
+    return ids.map(Int32.init)
+  }
+
   func run() async throws {
     try explaining {
-      let ids = try tokens.split(separator: ",").map { part in
-        guard let id = Int32(part.trimmingCharacters(in: .whitespaces)) else {
-          throw CommandFailure("--tokens holds \(part.prefix(32)), which is no token id")
-        }
-        return id
-      }
-      if let chunk, chunk < 1 { throw CommandFailure("--chunk must be at least 1") }
       let language = try model.load()
+      let ids = try ids(of: language)
       let engine = try Engine(
         model: language,
         options: EngineOptions(
@@ -45,7 +55,9 @@ struct Logits: AsyncParsableCommand {
       do {
         try data.write(to: URL(fileURLWithPath: out), options: .atomic)
       } catch {
-        throw CommandFailure("\(out) cannot be written: \(error.localizedDescription)")
+        throw CommandFailure(
+          "--out \(out) cannot be written; give a file in a folder that is there and can be written"
+        )
       }
       let vocabulary = language.vocabularySize
       if json {

@@ -9,7 +9,7 @@ struct ModelFlags: ParsableArguments {
   @Option(help: "The model, a GGUF file.")
   var model: String
 
-  @Option(help: "Threads that compute. [one a core]")
+  @Option(parsing: .unconditional, help: "Threads that compute. [one a core]")
   var threads: Int?
 
   @Option(help: "Kernels: auto, scalar, avx2 or avx512. The output is the same.")

@@ -9,7 +9,7 @@ struct Tokenize: AsyncParsableCommand {
     discussion: """
       Works on any GGUF file with a vocabulary, also one without weights.
 
-      Example: echo -n "Once upon a time" | millrace tokenize --model model.gguf --json
+      Example: echo -n "Once upon" | millrace tokenize --model model.gguf --json
       """)
 
   @Option(help: "A GGUF file.")

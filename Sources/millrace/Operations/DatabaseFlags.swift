@@ -12,16 +12,28 @@ struct DatabaseFlags: ParsableArguments {
       valueName: "postgresql://…"))
   var databaseURL: String?
 
-  @Option(help: "The private database's folder, as for `serve`. [MILLRACE_DATA_DIR]")
+  @Option(
+    help: """
+      The private database's folder. [MILLRACE_DATA_DIR, or ~/.local/share/millrace, for root \
+      /var/lib/millrace]
+      """)
   var dataDir: String?
 
-  var url: String? {
-    databaseURL ?? ProcessInfo.processInfo.environment["MILLRACE_DATABASE_URL"]
+  func validate() throws {
+    guard databaseURL != "" else {
+      throw ValidationError("--database-url is empty; leave it out for the private database")
+    }
+    guard dataDir != "" else { throw ValidationError("--data-dir is empty; name a folder") }
   }
 
+  var url: String? { databaseURL ?? environment("MILLRACE_DATABASE_URL") }
+
   var folder: String {
-    dataDir ?? ProcessInfo.processInfo.environment["MILLRACE_DATA_DIR"]
-      ?? ServeSettings.defaultDataDirectory
+    dataDir ?? environment("MILLRACE_DATA_DIR") ?? ServeSettings.defaultDataDirectory
+  }
+
+  private func environment(_ name: String) -> String? {
+    ProcessInfo.processInfo.environment[name].flatMap { $0.isEmpty ? nil : $0 }
   }
 
   /// Connects; the private database is started for as long as the body runs.

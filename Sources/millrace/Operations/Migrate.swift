@@ -8,7 +8,7 @@ struct Migrate: AsyncParsableCommand {
       `serve` does this by itself at its start. Migrations only go forward, and each is safe on a \
       database in use.
 
-      Example: millrace migrate --database-url postgresql://localhost/millrace --status
+      Example: millrace migrate --database-url postgresql://localhost/jobs
       """)
 
   @OptionGroup var database: DatabaseFlags

@@ -1,7 +1,8 @@
-import Foundation
-
 /// A bar on standard error for work that takes longer than two seconds, if a person is looking.
 struct ProgressBar {
+  /// Clears the line that a bar is on.
+  static let removal = "\r\u{1b}[K"
+
   private let title: String
   private let total: Int
   private let start = ContinuousClock.now
@@ -20,13 +21,13 @@ struct ProgressBar {
     let width = 30
     let filled = min(width, done * width / total)
     let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: width - filled)
-    FileHandle.standardError.write(
-      Data("\r\u{1b}[K\(title) [\(bar)] \(min(done, total) * 100 / total) % \(note)".utf8))
+    Output.aside(
+      "\(Self.removal)\(title) [\(bar)] \(min(done, total) * 100 / total) % \(note)")
   }
 
   /// Removes the bar.
   func finish() {
     guard lastDraw != nil else { return }
-    FileHandle.standardError.write(Data("\r\u{1b}[K".utf8))
+    Output.aside(Self.removal)
   }
 }

@@ -13,8 +13,9 @@ import UnixSignals
 /// Puts a service together out of its parts and runs it until it is told to end.
 ///
 /// The parts end in the opposite order of their start: first the calls, then the executor (its
-/// jobs go back to the queue), then the store, and last the private database.
-struct Assembly {
+/// jobs go back to the queue), then the store, and last the private database. Told to end while it
+/// still starts, it leaves off and puts away what was started.
+struct Assembly: Service {
   let settings: ServeSettings
   let logger: Logger
 
@@ -26,41 +27,61 @@ struct Assembly {
     logger = Logger(label: "millrace")
   }
 
+  /// Runs until SIGTERM or SIGINT.
+  func runUntilSignal() async throws {
+    let group = ServiceGroup(
+      configuration: ServiceGroupConfiguration(
+        services: [.init(service: self, successTerminationBehavior: .gracefullyShutdownGroup)],
+        gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+    try await group.run()
+    logger.notice("Stopped cleanly")
+  }
+
   func run() async throws {
+    let services: [any Service]
+    do {
+      services = try await cancelWhenGracefulShutdown { try await start() }
+    } catch  where Task.isShuttingDownGracefully {
+      logger.notice("Told to stop before the start was over")
+      return
+    }
+    try await ServiceGroup(services: services, logger: logger).run()
+  }
+
+  /// Starts everything, or nothing. Returns the parts in the order in which they depend on each
+  /// other.
+  private func start() async throws -> [any Service] {
+    let credentials = try credentials()
     let models = ServedModels(try loadModels())
     let database = try await startDatabase()
-    let store: PostgresJobStore
-    let server: ServerParts
     do {
-      store = try await PostgresJobStore.open(
-        connectionString: database.connectionString, logger: logger)
-      server = try makeServer(store: store, models: models)
+      let store = try await PostgresJobStore.open(
+        connectionString: database.connectionString, configuration: settings.store, logger: logger)
+      // No other process can be at the private database: whatever ran there has died.
+      if database.server != nil { try await store.expireLeases() }
+      let server = try makeServer(store: store, models: models, credentials: credentials)
+      var services: [any Service] = []
+      if let server = database.server { services.append(PrivateServerService(server: server)) }
+      services += [
+        store, WatchService(hub: server.hub),
+        Executor(store: store, models: models.served, logger: Logger(label: "millrace.executor")),
+        HealthMonitor(board: server.board, store: store),
+        GRPCService(
+          server: server.server, board: server.board, hub: server.hub,
+          grace: .seconds(settings.drainSeconds)),
+      ]
+      return services
     } catch {
       await database.server?.stop()
       throw error
     }
-    var services: [any Service] = []
-    if let server = database.server { services.append(PrivateServerService(server: server)) }
-    services += [store, WatchService(hub: server.hub)]
-    services.append(
-      Executor(store: store, models: models.served, logger: Logger(label: "millrace.executor")))
-    services.append(HealthMonitor(board: server.board, store: store))
-    services.append(
-      GRPCService(
-        server: server.server, board: server.board, hub: server.hub,
-        grace: .seconds(settings.drainSeconds)))
-    let group = ServiceGroup(
-      configuration: ServiceGroupConfiguration(
-        services: services.map { .init(service: $0) },
-        gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
-    try await group.run()
-    logger.notice("Stopped cleanly")
   }
 
   // MARK: Models
 
   private func loadModels() throws -> [ServedModel] {
     try settings.models.map { named in
+      try Task.checkCancellation()
       logger.info("Loading a model", metadata: ["name": "\(named.name)", "path": "\(named.path)"])
       do {
         let model = try LanguageModel.load(
@@ -106,7 +127,7 @@ struct Assembly {
   }
 
   private func makeServer(
-    store: PostgresJobStore, models: ServedModels
+    store: PostgresJobStore, models: ServedModels, credentials: ServerCredentials
   ) throws -> ServerParts {
     let names = [
       "millrace.v1.JobService", "millrace.v1.ModelService", "millrace.v1.AdminService",
@@ -128,26 +149,39 @@ struct Assembly {
         }
         return address
       })
-    configuration.credentials = try credentials()
+    configuration.credentials = credentials
     configuration.maxSendMessageBytes = 256 << 20
     configuration.maxReceiveMessageBytes = 16 << 20
     let server = try Server(configuration: configuration, methods: methods, logger: logger)
-    try server.start()
+    try start(server)
     return ServerParts(server: server, board: board, hub: hub)
+  }
+
+  private func start(_ server: Server) throws {
+    do {
+      try server.start()
+    } catch {
+      guard error.code == .invalidArgument, settings.tlsCertificate != nil else { throw error }
+      let files = named([
+        ("--tls-certificate", settings.tlsCertificate), ("--tls-key", settings.tlsKey),
+        ("--tls-client-roots", settings.tlsClientRoots),
+      ])
+      throw CommandFailure("\(error.message): \(files)")
+    }
   }
 
   private func credentials() throws -> ServerCredentials {
     guard let certificate = settings.tlsCertificate, let key = settings.tlsKey else {
       return .insecure
     }
-    let chain = try readFile(certificate, "--tls-certificate")
-    let privateKey = try readFile(key, "--tls-key")
+    let chain = try readPEM(certificate, "--tls-certificate", holds: "CERTIFICATE")
+    let privateKey = try readPEM(key, "--tls-key", holds: "PRIVATE KEY")
     guard let roots = settings.tlsClientRoots else {
       return .tls(certificateChain: chain, privateKey: privateKey)
     }
     return .mutualTLS(
       certificateChain: chain, privateKey: privateKey,
-      clientRoots: try readFile(roots, "--tls-client-roots"))
+      clientRoots: try readPEM(roots, "--tls-client-roots", holds: "CERTIFICATE"))
   }
 }
 

@@ -35,7 +35,7 @@ struct Serve: AsyncParsableCommand {
       return handler
     }
     do {
-      try await Assembly(settings).run()
+      try await Assembly(settings).runUntilSignal()
     } catch {
       throw CommandFailure(error)
     }

@@ -4,7 +4,8 @@ import ArgumentParser
 struct ServeFlags: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "A model to serve, as NAME=PATH of a GGUF file. May be repeated.", valueName: "name=path"))
+      "A model to serve, as NAME=PATH of a GGUF file. May be repeated. [the bundled storyteller]",
+      valueName: "name=path"))
   var model: [String] = []
 
   @Option(help: "Where to listen: HOST:PORT or unix:PATH. May be repeated. [127.0.0.1:50051]")
@@ -17,7 +18,7 @@ struct ServeFlags: ParsableArguments {
   @Option(
     name: .customLong("database-url"),
     help: ArgumentHelp(
-      "A PostgreSQL 14 or later to use instead of the private one.",
+      "The database, PostgreSQL 14 or later. [a private one]",
       valueName: "postgresql://…"))
   var databaseURL: String?
 
@@ -35,6 +36,13 @@ struct ServeFlags: ParsableArguments {
 
   @Option(help: "Kernels: auto, scalar, avx2 or avx512. The output is the same. [auto]")
   var kernels: String?
+
+  @Option(help: "The most jobs that may wait in the queue; more are refused. [1000000]")
+  var maxQueuedJobs: Int?
+
+  @Option(
+    help: "Days for which ended jobs and their output are kept, or 'forever'. [90]")
+  var keepDays: String?
 
   @Option(help: "PEM file with the server's certificate chain; switches TLS on.")
   var tlsCertificate: String?

@@ -1,4 +1,5 @@
 import Foundation
+import JobStorePostgres
 import Logging
 import Tensors
 
@@ -17,6 +18,9 @@ struct ServeSettings {
   var slots: Int
   var contextLength: Int?
   var kernelPath: KernelPath
+  var maxQueuedJobs: Int
+  /// `nil`: for ever.
+  var keepDays: Int?
   var tlsCertificate: String?
   var tlsKey: String?
   var tlsClientRoots: String?
@@ -27,7 +31,8 @@ struct ServeSettings {
 
   static let keys: Set<String> = [
     "model", "listen", "data-dir", "database-url", "threads", "slots", "context-length", "kernels",
-    "tls-certificate", "tls-key", "tls-client-roots", "drain-seconds", "log-level",
+    "max-queued-jobs", "keep-days", "tls-certificate", "tls-key", "tls-client-roots",
+    "drain-seconds", "log-level",
     "database-user",
   ]
 
@@ -35,7 +40,11 @@ struct ServeSettings {
     var source = try SettingsSource(
       file: flags.config ?? environment["MILLRACE_CONFIG"], environment: environment,
       keys: Self.keys)
-    models = try Self.models(source.list("model", flags: flags.model, default: []))
+    let bundled = BundledModels(environment: environment).storyteller
+    models = try Self.models(
+      source.list(
+        "model", flags: flags.model,
+        default: bundled.map { ["\(BundledModels.name)=\($0)"] } ?? []))
     listen = source.list("listen", flags: flags.listen, default: ["127.0.0.1:50051"])
     dataDirectory =
       source.string("data-dir", flag: flags.dataDir, default: Self.defaultDataDirectory) ?? ""
@@ -46,6 +55,11 @@ struct ServeSettings {
       "context-length", flag: flags.contextLength, default: nil, in: 2...10_000_000)
     kernelPath = try Self.choice(
       "kernels", source.string("kernels", flag: flags.kernels, default: "auto"))
+    maxQueuedJobs =
+      try source.integer(
+        "max-queued-jobs", flag: flags.maxQueuedJobs, default: 1_000_000, in: 1...1_000_000_000)
+      ?? 1_000_000
+    keepDays = try Self.days(source.string("keep-days", flag: flags.keepDays, default: "90"))
     tlsCertificate = source.string("tls-certificate", flag: flags.tlsCertificate)
     tlsKey = source.string("tls-key", flag: flags.tlsKey)
     tlsClientRoots = source.string("tls-client-roots", flag: flags.tlsClientRoots)
@@ -69,6 +83,14 @@ struct ServeSettings {
     }
   }
 
+  /// How the store is to use its database.
+  var store: PostgresJobStoreConfiguration {
+    var configuration = PostgresJobStoreConfiguration()
+    configuration.maxQueuedJobs = maxQueuedJobs
+    configuration.retention = keepDays.map { .seconds(Int64($0) * 86_400) }
+    return configuration
+  }
+
   /// For root a folder that the user `postgres` can reach, which root's home is not.
   static var defaultDataDirectory: String {
     if geteuid() == 0 { return "/var/lib/millrace" }
@@ -90,6 +112,14 @@ struct ServeSettings {
       models.append(NamedModel(name: parts[0], path: parts[1]))
     }
     return models
+  }
+
+  private static func days(_ text: String?) throws(CommandFailure) -> Int? {
+    if text == "forever" { return nil }
+    guard let days = text.flatMap({ Int($0) }), 1...36_500 ~= days else {
+      throw CommandFailure("keep-days is \(text ?? "empty"); it must be 1 to 36500, or forever")
+    }
+    return days
   }
 
   private static func choice<Value: RawRepresentable & CaseIterable>(

@@ -54,16 +54,18 @@ actor MigratedDatabases {
 
 /// Runs a test on a fresh store.
 func withStore(
-  _ kind: StoreKind, _ body: @escaping @Sendable (StoreUnderTest) async throws -> Void
+  _ kind: StoreKind, maxQueuedJobs: Int = JobLimits.defaultQueuedJobs,
+  _ body: @escaping @Sendable (StoreUnderTest) async throws -> Void
 ) async throws {
   let clock = TestClock()
   switch kind {
   case .memory:
-    let store = InMemoryJobStore(now: { clock.now })
+    let store = InMemoryJobStore(maxQueuedJobs: maxQueuedJobs, now: { clock.now })
     try await body(StoreUnderTest(store: store, clock: clock))
   case .postgres:
     try await withPostgresStore(
-      try await MigratedDatabases.shared.make(), now: { clock.now }
+      try await MigratedDatabases.shared.make(), maxQueuedJobs: maxQueuedJobs,
+      now: { clock.now }
     ) { store in
       try await body(StoreUnderTest(store: store, clock: clock))
     }
@@ -73,11 +75,14 @@ func withStore(
 /// Opens a store and keeps it running while the body does.
 func withPostgresStore(
   _ connectionString: String, pool: PoolConfiguration = PoolConfiguration(maxConnections: 6),
-  maintenanceInterval: Duration = .seconds(3_600), now: (@Sendable () -> Timestamp)? = nil,
+  maintenanceInterval: Duration = .seconds(3_600),
+  maxQueuedJobs: Int = JobLimits.defaultQueuedJobs, retention: Duration? = nil,
+  now: (@Sendable () -> Timestamp)? = nil,
   _ body: @escaping @Sendable (PostgresJobStore) async throws -> Void
 ) async throws {
   let configuration = PostgresJobStoreConfiguration(
-    pool: pool, maintenanceInterval: maintenanceInterval, now: now)
+    pool: pool, maintenanceInterval: maintenanceInterval, maxQueuedJobs: maxQueuedJobs,
+    queueCountInterval: .zero, retention: retention, now: now)
   let store = try await PostgresJobStore.open(
     connectionString: connectionString, configuration: configuration, logger: TestServer.logger)
   try await withThrowingTaskGroup(of: Void.self) { group in

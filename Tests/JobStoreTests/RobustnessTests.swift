@@ -1,0 +1,139 @@
+import Foundation
+import JobQueue
+import JobStorePostgres
+import Logging
+import Postgres
+import TestDatabase
+import Testing
+
+/// What the database store does when something else in its database is wrong, slow or in the way.
+@Suite(.serialized) struct RobustnessTests {
+  private func connect(_ database: String) async throws -> Connection {
+    try await Connection.connect(
+      ConnectionConfiguration(connectionString: database), logger: TestServer.logger)
+  }
+
+  @Test(
+    "a job that cannot be read is failed, and the others are claimed",
+    arguments: [
+      "UPDATE millrace.jobs SET spec = '{\"model\": 7}' WHERE id = $1",
+      "UPDATE millrace.jobs SET spec = spec - 'prompt' WHERE id = $1",
+      "UPDATE millrace.jobs SET output_tokens = 3 WHERE id = $1",
+      "DELETE FROM millrace.output_chunks WHERE job_id = $1",
+    ])
+  func corrupt(damage: String) async throws {
+    let database = try await MigratedDatabases.shared.make()
+    let clock = TestClock()
+    try await withPostgresStore(database, now: { clock.now }) { store in
+      let test = StoreUnderTest(store: store, clock: clock)
+      let (executor, lease) = try await test.running()
+      _ = try await test.write(lease, from: 0, [1, 2])
+      try await store.release([lease], executor: executor)
+      let sound = try await test.submit()
+      let connection = try await connect(database)
+      try await connection.query(Statement(damage, lease.job.uuid))
+      let reader = SignalReader(store.signals())
+      #expect(try await test.claim(executor, ["model": 5]).map(\.job.id) == [sound])
+      #expect(await reader.next() == .progressed(sound, nil))
+      #expect(await reader.next() == .progressed(lease.job, nil))
+      #expect(try await test.claim(executor, ["model": 5]).isEmpty)
+      let row = try #require(
+        try await connection.query(
+          "SELECT state, failure_code, failure_message FROM millrace.jobs WHERE id = $1",
+          lease.job.uuid
+        ).first)
+      #expect(try row.decode("state", as: String.self) == "failed")
+      #expect(try row.decode("failure_code", as: String.self) == "corrupt")
+      #expect(try row.decode("failure_message", as: String.self).contains("submit it again"))
+      // It does not hide others from a listing either.
+      let page = try await store.list(JobFilter(), page: PageRequest(size: 9))
+      #expect(page.jobs.contains { $0.id == sound })
+      #expect(page.next == nil)
+      await connection.close()
+    }
+  }
+
+  @Test("executors do not wait behind clients")
+  func ownConnections() async throws {
+    let database = try await MigratedDatabases.shared.make()
+    let clock = TestClock()
+    try await withPostgresStore(
+      database, pool: PoolConfiguration(maxConnections: 1), now: { clock.now }
+    ) { store in
+      let test = StoreUnderTest(store: store, clock: clock)
+      let (executor, lease) = try await test.running()
+      let blocked = try await test.submit(model: "other")
+      let next = try await test.submit()
+      let blocker = try await connect(database)
+      let watcher = try await connect(database)
+      try await blocker.query("BEGIN")
+      try await blocker.query("SELECT FROM millrace.jobs WHERE id = $1 FOR UPDATE", blocked.uuid)
+      // The only connection of the clients waits for the lock.
+      async let cancelled = store.cancel(blocked, tenant: nil)
+      while try await watcher.query(
+        """
+        SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'
+        """
+      ).isEmpty {}
+      let beat = try await store.heartbeat(
+        executor, leases: [lease], leaseDuration: StoreUnderTest.leaseDuration)
+      #expect(beat.held == [lease])
+      #expect(try await test.write(lease, from: 0, [1]) == .written)
+      #expect(try await test.claim(executor).map(\.job.id) == [next])
+      try await store.release([lease], executor: executor)
+      _ = try await store.rescue(limit: 9)
+      _ = try await store.expire(limit: 9)
+      try await blocker.query("COMMIT")
+      #expect(try await cancelled?.state == .cancelled)
+      await blocker.close()
+      await watcher.close()
+    }
+  }
+
+  @Test("a start of the service on its own database ends all leases at once")
+  func expireLeases() async throws {
+    let database = try await MigratedDatabases.shared.make()
+    let clock = TestClock()
+    try await withPostgresStore(database, now: { clock.now }) { before in
+      let test = StoreUnderTest(store: before, clock: clock)
+      let (_, lease) = try await test.running(maxAttempts: 2)
+      let configuration = PostgresJobStoreConfiguration(now: { clock.now })
+      let after = try await PostgresJobStore.open(
+        connectionString: database, configuration: configuration, logger: TestServer.logger)
+      let reader = SignalReader(after.signals())
+      try await after.expireLeases()  // it does not run yet
+      #expect(await reader.next() == .revoked(lease.job))
+      let job = try await test.job(lease.job)
+      #expect(job.state == .queued)
+      #expect(job.attempt == 1)
+      #expect(try await before.executors().isEmpty)
+      #expect(try await test.write(lease, from: 0, [1]) == .leaseLost)
+      try await after.expireLeases()
+      #expect(try await test.claim(test.executor()).map(\.job.id) == [lease.job])
+    }
+  }
+
+  @Test("old jobs go by themselves, and by the database's clock")
+  func retention() async throws {
+    let database = try await MigratedDatabases.shared.make()
+    try await withPostgresStore(
+      database, maintenanceInterval: .milliseconds(20), retention: .seconds(3_600)
+    ) { store in
+      let test = StoreUnderTest(store: store, clock: TestClock())
+      let (_, lease) = try await test.running()
+      _ = try await test.write(lease, from: 0, [1, 2], end: .succeeded(.stop))
+      let kept = try await test.submit()
+      _ = try await store.cancel(kept, tenant: nil)
+      let connection = try await connect(database)
+      try await connection.query(
+        "UPDATE millrace.jobs SET finish_time = finish_time - interval '1 hour' WHERE id = $1",
+        lease.job.uuid)
+      while try await store.job(lease.job, tenant: nil) != nil {}
+      let chunks = try await connection.query("SELECT FROM millrace.output_chunks")
+      #expect(chunks.isEmpty)
+      #expect(try await test.job(kept).state == .cancelled)
+      await connection.close()
+    }
+  }
+}
