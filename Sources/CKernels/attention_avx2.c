@@ -6,6 +6,7 @@
 
 #include "avx2.h"
 
+#define MK_VECTORS 1
 #include "attention_vector.h"
 
 #endif

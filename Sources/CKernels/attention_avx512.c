@@ -6,6 +6,7 @@
 
 #include "avx512.h"
 
+#define MK_VECTORS 4
 #include "attention_vector.h"
 
 #endif

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#include "kernels.h"
+#include "attention.h"
 #include "scalar.h"
 
 // A running online softmax: value_dim weighted sums, 16 lanes of weights, and the largest score.
@@ -20,27 +20,31 @@ static void start(softmax_state *state, size_t value_dim) {
   state->largest = -INFINITY;
 }
 
-static void take_tile(softmax_state *state, const float *keys, const float *values, size_t count,
+static void take_step(softmax_state *state, const mk_step *step, size_t count,
                       const mk_kv_layer *layer, float scale, const float *query) {
-  float scores[MK_KEY_TILE];
+  float weights[MK_KEY_STEP];
   float largest = state->largest;
   for (size_t key = 0; key < count; key++) {
+    const float *keys = step->keys[key / MK_KEY_TILE] + key % MK_KEY_TILE;
     float score = 0.0f;
     for (size_t d = 0; d < layer->head_dim; d++) {
-      score = __builtin_fmaf(keys[d * MK_KEY_TILE + key], query[d], score);
+      score = __builtin_fmaf(keys[d * MK_KEY_TILE], query[d], score);
     }
-    scores[key] = score * scale;
-    if (scores[key] > largest) largest = scores[key];
+    weights[key] = score * scale;
+    if (weights[key] > largest) largest = weights[key];
   }
   float correction = mk_exp_one(state->largest - largest);
-  for (size_t lane = 0; lane < MK_KEY_TILE; lane++) {
-    scores[lane] = lane < count ? mk_exp_one(scores[lane] - largest) : 0.0f;
-    state->lanes[lane] = __builtin_fmaf(state->lanes[lane], correction, scores[lane]);
+  for (size_t key = 0; key < MK_KEY_STEP; key++) {
+    float *lane = state->lanes + key % MK_KEY_TILE;
+    weights[key] = key < count ? mk_exp_one(weights[key] - largest) : 0.0f;
+    *lane = key < MK_KEY_TILE ? __builtin_fmaf(*lane, correction, weights[key])
+                              : *lane + weights[key];
   }
   for (size_t d = 0; d < layer->value_dim; d++) {
     float sum = state->acc[d] * correction;
     for (size_t key = 0; key < count; key++) {
-      sum = __builtin_fmaf(scores[key], values[key * layer->value_dim + d], sum);
+      const float *values = step->values[key / MK_KEY_TILE];
+      sum = __builtin_fmaf(weights[key], values[key % MK_KEY_TILE * layer->value_dim + d], sum);
     }
     state->acc[d] = sum;
   }
@@ -62,23 +66,19 @@ static void merge(float *total, float *total_sum, float *total_largest, softmax_
   *total_largest = largest;
 }
 
-static void attend(const mk_kv_layer *layer, const int32_t *block_table, size_t length,
-                   size_t kv_head, float scale, const float *query, float *out, float *scratch) {
+static void attend(const mk_kv_layer *layer, const mk_attention_run *run, size_t length,
+                   const float *query, float *out, float *scratch) {
   size_t value_dim = layer->value_dim;
-  size_t tokens = layer->block_tokens;
   float *total = scratch;
-  softmax_state part = {scratch + value_dim, scratch + 2 * value_dim, 0.0f};
+  softmax_state part = {scratch + value_dim, mk_row_lanes(scratch, value_dim), 0.0f};
   float sum = 0.0f;
   float largest = -INFINITY;
   for (size_t d = 0; d < value_dim; d++) total[d] = 0.0f;
-  for (size_t first = 0; first < length; first += MK_KEY_TILE) {
+  for (size_t first = 0; first < length; first += MK_KEY_STEP) {
     if (first % MK_KEY_PARTITION == 0) start(&part, value_dim);
-    size_t slot = ((size_t)block_table[first / tokens] * layer->kv_heads + kv_head) * tokens +
-                  first % tokens;
-    size_t count = length - first < MK_KEY_TILE ? length - first : MK_KEY_TILE;
-    take_tile(&part, layer->keys + slot * layer->head_dim, layer->values + slot * value_dim, count,
-              layer, scale, query);
-    size_t next = first + MK_KEY_TILE;
+    mk_step step = mk_step_at(layer, run, first, length);
+    take_step(&part, &step, mk_step_count(&step, length), layer, run->scale, query);
+    size_t next = first + MK_KEY_STEP;
     if (next >= length || next % MK_KEY_PARTITION == 0) {
       merge(total, &sum, &largest, &part, value_dim);
     }
@@ -87,11 +87,12 @@ static void attend(const mk_kv_layer *layer, const int32_t *block_table, size_t 
   for (size_t d = 0; d < layer->head_dim; d++) out[d] = total[d] * inverse;
 }
 
-void mk_attention_scalar(const mk_kv_layer *layer, const int32_t *block_table, size_t length,
-                         size_t kv_head, size_t group, float scale, const float *queries,
-                         float *out, float *scratch) {
-  for (size_t head = 0; head < group; head++) {
-    attend(layer, block_table, length, kv_head, scale, queries + head * layer->head_dim,
-           out + head * layer->head_dim, scratch);
+void mk_attention_scalar(const mk_kv_layer *layer, const mk_attention_run *run,
+                         const float *queries, float *out, float *scratch) {
+  for (size_t token = 0; token < run->tokens; token++) {
+    for (size_t head = 0; head < run->group; head++) {
+      size_t place = token * run->stride + head * layer->head_dim;
+      attend(layer, run, run->length + token, queries + place, out + place, scratch);
+    }
   }
 }

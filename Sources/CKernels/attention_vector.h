@@ -1,95 +1,190 @@
 // Attention over the paged cache, the text shared by AVX2 and AVX-512. The arithmetic is told at
 // mk_attention.
 //
-// One lane is a key for the scores, a dimension for the values. A tile's keys stay in the first
-// cache level while all query heads of the group use them.
+// A row is one query head of one token. Rows are taken four at a time over a step of 64 keys: one
+// lane is a key for the scores, a dimension for the values, and what is loaded of keys and values
+// serves all four. MK_VECTORS vectors of 16 lanes are in work for each row. Rows that see fewer
+// keys than others mask the scores, and take part in the sums over values only as far as they see.
 
+#include "attention.h"
 #include "vector.h"
 
-// Dimensions of the accumulator that are held in registers at once, in vectors of 16.
-#define MK_CHUNKS 4
+#define MK_ROWS 4
 
-// Scores of 16 keys for `heads` query heads, each [head_dim], into scores[head].
-MK_INLINE void MK_NAME(scores)(const int heads, const float *keys, const float *queries,
-                               size_t head_dim, float scale, mk_v16 *scores) {
-  mk_v16 sum[4];
+// Rows that are taken together.
+typedef struct {
+  const float *queries[MK_ROWS];
+  float *states[MK_ROWS];
+  size_t counts[MK_ROWS]; // keys of the step that each sees
+} mk_rows;
+
+// Scores of `vectors` tiles of 16 keys, not yet scaled, to the rows' weights.
+MK_INLINE void MK_NAME(score)(const int rows, const int vectors, const mk_rows *r,
+                              const mk_step *step, size_t tile, size_t head_dim,
+                              size_t value_dim) {
+  mk_v16 sum[MK_ROWS][MK_VECTORS];
 #pragma clang loop unroll(full)
-  for (int h = 0; h < heads; h++) sum[h] = (mk_v16){0};
+  for (int i = 0; i < rows; i++) {
+#pragma clang loop unroll(full)
+    for (int v = 0; v < vectors; v++) sum[i][v] = (mk_v16){0};
+  }
   for (size_t d = 0; d < head_dim; d++) {
-    const mk_v16 key = MK_LOAD(keys + d * MK_KEY_TILE);
+    mk_v16 key[MK_VECTORS];
 #pragma clang loop unroll(full)
-    for (int h = 0; h < heads; h++) {
-      sum[h] = MK_FMA(key, MK_SPLAT(queries[(size_t)h * head_dim + d]), sum[h]);
+    for (int v = 0; v < vectors; v++) {
+      key[v] = MK_LOAD(step->keys[tile + (size_t)v] + d * MK_KEY_TILE);
+    }
+#pragma clang loop unroll(full)
+    for (int i = 0; i < rows; i++) {
+      const mk_v16 query = MK_SPLAT(r->queries[i][d]);
+#pragma clang loop unroll(full)
+      for (int v = 0; v < vectors; v++) sum[i][v] = MK_FMA(key[v], query, sum[i][v]);
     }
   }
 #pragma clang loop unroll(full)
-  for (int h = 0; h < heads; h++) scores[h] = sum[h] * MK_SPLAT(scale);
+  for (int i = 0; i < rows; i++) {
+    float *weights = mk_row_weights(r->states[i], value_dim) + tile * MK_KEY_TILE;
+#pragma clang loop unroll(full)
+    for (int v = 0; v < vectors; v++) MK_STORE(weights + v * MK_KEY_TILE, sum[i][v]);
+  }
 }
 
-// acc = acc * correction, then key by key acc = fma(weight, value, acc), for `chunks` vectors of
-// dimensions.
-MK_INLINE void MK_NAME(accumulate)(const int chunks, const float *weights, const float *values,
-                                   size_t value_dim, size_t count, float correction, float *acc) {
-  mk_v16 sum[MK_CHUNKS];
+// The softmax step of one row: scores become weights; lanes, largest and correction are brought up
+// to date.
+MK_INLINE void MK_NAME(soften)(float *state, size_t value_dim, size_t tiles, size_t count,
+                               float scale) {
+  const mk_v16i order = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  float *weights = mk_row_weights(state, value_dim);
+  float *lanes = mk_row_lanes(state, value_dim);
+  float *tail = mk_row_tail(state, value_dim);
+  const mk_v16 lowest = MK_SPLAT(-INFINITY);
+  mk_v16 top = lowest;
+  for (size_t tile = 0; tile < tiles; tile++) {
+    const mk_v16i seen = order + (int32_t)(tile * MK_KEY_TILE) < (int32_t)count;
+    const mk_v16 raw = MK_LOAD(weights + tile * MK_KEY_TILE) * MK_SPLAT(scale);
+    const mk_v16 score = MK_SELECT(seen, raw, lowest);
+    MK_STORE(weights + tile * MK_KEY_TILE, score);
+    top = MK_SELECT(score > top, score, top);
+  }
+  const float before = tail[MK_LARGEST];
+  float largest = mk_max_vector(&top);
+  largest = largest > before ? largest : before;
+  mk_v16 change = MK_SPLAT(before - largest);
+  mk_v16 factor;
+  mk_exp_vector(&change, &factor);
+  mk_v16 sum = (mk_v16){0};
+  for (size_t tile = 0; tile < tiles; tile++) {
+    const mk_v16i seen = order + (int32_t)(tile * MK_KEY_TILE) < (int32_t)count;
+    const mk_v16 shifted = MK_LOAD(weights + tile * MK_KEY_TILE) - MK_SPLAT(largest);
+    mk_v16 weight;
+    mk_exp_vector(&shifted, &weight);
+    weight = MK_SELECT(seen, weight, (mk_v16){0});
+    MK_STORE(weights + tile * MK_KEY_TILE, weight);
+    sum = tile == 0 ? MK_FMA(MK_LOAD(lanes), factor, weight) : sum + weight;
+  }
+  MK_STORE(lanes, sum);
+  tail[MK_LARGEST] = largest;
+  tail[MK_CORRECTION] = factor[0];
+}
+
+// acc = acc * correction, then key by key acc = fma(weight, value, acc), for `vectors` vectors of
+// dimensions from d on.
+MK_INLINE void MK_NAME(accumulate)(const int rows, const int vectors, const mk_rows *r,
+                                   const mk_step *step, size_t d, size_t value_dim) {
+  mk_v16 sum[MK_ROWS][MK_VECTORS];
+  const float *weights[MK_ROWS];
+  size_t shared = MK_KEY_STEP;
 #pragma clang loop unroll(full)
-  for (int c = 0; c < chunks; c++) sum[c] = MK_LOAD(acc + c * 16) * MK_SPLAT(correction);
-  for (size_t key = 0; key < count; key++) {
-    const mk_v16 weight = MK_SPLAT(weights[key]);
+  for (int i = 0; i < rows; i++) {
+    weights[i] = mk_row_weights(r->states[i], value_dim);
+    const mk_v16 correction = MK_SPLAT(mk_row_tail(r->states[i], value_dim)[MK_CORRECTION]);
+    const float *acc = r->states[i] + value_dim + d;
+    if (r->counts[i] < shared) shared = r->counts[i];
 #pragma clang loop unroll(full)
-    for (int c = 0; c < chunks; c++) {
-      sum[c] = MK_FMA(weight, MK_LOAD(values + key * value_dim + (size_t)c * 16), sum[c]);
+    for (int v = 0; v < vectors; v++) sum[i][v] = MK_LOAD(acc + v * 16) * correction;
+  }
+  for (size_t key = 0; key < shared; key++) {
+    const float *values = step->values[key / MK_KEY_TILE] + key % MK_KEY_TILE * value_dim + d;
+    mk_v16 value[MK_VECTORS];
+#pragma clang loop unroll(full)
+    for (int v = 0; v < vectors; v++) value[v] = MK_LOAD(values + v * 16);
+#pragma clang loop unroll(full)
+    for (int i = 0; i < rows; i++) {
+      const mk_v16 weight = MK_SPLAT(weights[i][key]);
+#pragma clang loop unroll(full)
+      for (int v = 0; v < vectors; v++) sum[i][v] = MK_FMA(weight, value[v], sum[i][v]);
     }
   }
 #pragma clang loop unroll(full)
-  for (int c = 0; c < chunks; c++) MK_STORE(acc + c * 16, sum[c]);
+  for (int i = 0; i < rows; i++) {
+    for (size_t key = shared; key < r->counts[i]; key++) {
+      const float *values = step->values[key / MK_KEY_TILE] + key % MK_KEY_TILE * value_dim + d;
+      const mk_v16 weight = MK_SPLAT(weights[i][key]);
+#pragma clang loop unroll(full)
+      for (int v = 0; v < vectors; v++) {
+        sum[i][v] = MK_FMA(weight, MK_LOAD(values + v * 16), sum[i][v]);
+      }
+    }
+#pragma clang loop unroll(full)
+    for (int v = 0; v < vectors; v++) {
+      MK_STORE(r->states[i] + value_dim + d + v * 16, sum[i][v]);
+    }
+  }
 }
 
-// One head's softmax step over a tile whose scores are known; state: acc [value_dim], lanes [16],
-// largest [1].
-MK_INLINE void MK_NAME(take_tile)(const mk_v16 *tile_scores, size_t count, const float *values,
-                                  size_t value_dim, float *acc, float *lanes, float *largest) {
-  float weights[MK_KEY_TILE];
-  MK_STORE(weights, *tile_scores);
-  float top = *largest;
-  for (size_t key = 0; key < count; key++) top = weights[key] > top ? weights[key] : top;
-  mk_v16 shifted = *tile_scores - MK_SPLAT(top);
-  mk_v16 exponentials;
-  mk_exp_vector(&shifted, &exponentials);
-  MK_STORE(weights, exponentials);
-  for (size_t key = count; key < MK_KEY_TILE; key++) weights[key] = 0.0f;
-  float correction = 1.0f;
-  if (*largest != top) {
-    mk_v16 change = MK_SPLAT(*largest - top);
-    mk_exp_vector(&change, &exponentials);
-    correction = exponentials[0];
+// Rows that all see a part of the step.
+MK_INLINE void MK_NAME(take_rows)(const int rows, const mk_kv_layer *layer, float scale,
+                                  const mk_rows *r, const mk_step *step) {
+  const size_t value_dim = layer->value_dim;
+  size_t tile = 0;
+  for (; tile + MK_VECTORS <= step->tiles; tile += MK_VECTORS) {
+    MK_NAME(score)(rows, MK_VECTORS, r, step, tile, layer->head_dim, value_dim);
   }
-  MK_STORE(lanes, MK_FMA(MK_LOAD(lanes), MK_SPLAT(correction), MK_LOAD(weights)));
-  *largest = top;
+  for (; tile < step->tiles; tile++) {
+    MK_NAME(score)(rows, 1, r, step, tile, layer->head_dim, value_dim);
+  }
+  for (int i = 0; i < rows; i++) {
+    MK_NAME(soften)(r->states[i], value_dim, step->tiles, r->counts[i], scale);
+  }
   size_t d = 0;
-  for (; d + 64 <= value_dim; d += 64) {
-    MK_NAME(accumulate)(4, weights, values + d, value_dim, count, correction, acc + d);
+  for (; d + MK_VECTORS * 16 <= value_dim; d += MK_VECTORS * 16) {
+    MK_NAME(accumulate)(rows, MK_VECTORS, r, step, d, value_dim);
   }
-  for (; d < value_dim; d += 16) {
-    MK_NAME(accumulate)(1, weights, values + d, value_dim, count, correction, acc + d);
+  for (; d < value_dim; d += 16) MK_NAME(accumulate)(rows, 1, r, step, d, value_dim);
+}
+
+static MK_TARGET void MK_NAME(take_four)(const mk_kv_layer *layer, float scale, const mk_rows *r,
+                                         const mk_step *step) {
+  MK_NAME(take_rows)(4, layer, scale, r, step);
+}
+
+static MK_TARGET void MK_NAME(take_few)(size_t rows, const mk_kv_layer *layer, float scale,
+                                        const mk_rows *r, const mk_step *step) {
+  if (rows == 3) {
+    MK_NAME(take_rows)(3, layer, scale, r, step);
+  } else if (rows == 2) {
+    MK_NAME(take_rows)(2, layer, scale, r, step);
+  } else {
+    MK_NAME(take_rows)(1, layer, scale, r, step);
   }
 }
 
-// The state of a head in scratch: total [value_dim], acc [value_dim], lanes [16], then largest,
-// total sum, total largest.
+// Ends a partition: both sides are brought to the larger of the two maxima.
 MK_INLINE void MK_NAME(merge)(float *state, size_t value_dim) {
   float *total = state;
   float *acc = state + value_dim;
-  float *tail = acc + value_dim + MK_KEY_TILE;
-  const mk_v16 lanes = MK_LOAD(acc + value_dim);
+  float *tail = mk_row_tail(state, value_dim);
+  const mk_v16 lanes = MK_LOAD(mk_row_lanes(state, value_dim));
   const float part_sum = mk_tree_vector(&lanes);
-  const float largest = tail[0] > tail[2] ? tail[0] : tail[2];
-  mk_v16 shifts = {tail[2] - largest, tail[0] - largest};
+  const bool grows = tail[MK_LARGEST] > tail[MK_TOTAL_LARGEST];
+  const float largest = grows ? tail[MK_LARGEST] : tail[MK_TOTAL_LARGEST];
+  mk_v16 shifts = {tail[MK_TOTAL_LARGEST] - largest, tail[MK_LARGEST] - largest};
   mk_v16 factors;
   mk_exp_vector(&shifts, &factors);
   const float keep = factors[0];
   const float take = factors[1];
-  tail[1] = __builtin_fmaf(tail[1], keep, part_sum * take);
-  tail[2] = largest;
+  tail[MK_TOTAL_SUM] = __builtin_fmaf(tail[MK_TOTAL_SUM], keep, part_sum * take);
+  tail[MK_TOTAL_LARGEST] = largest;
   for (size_t d = 0; d < value_dim; d += 16) {
     const mk_v16 part = MK_LOAD(acc + d) * MK_SPLAT(take);
     MK_STORE(total + d, MK_FMA(MK_LOAD(total + d), MK_SPLAT(keep), part));
@@ -98,61 +193,62 @@ MK_INLINE void MK_NAME(merge)(float *state, size_t value_dim) {
 
 MK_INLINE void MK_NAME(start)(float *state, size_t value_dim) {
   memset(state + value_dim, 0, (value_dim + MK_KEY_TILE) * sizeof(float));
-  state[2 * value_dim + MK_KEY_TILE] = -INFINITY;
+  mk_row_tail(state, value_dim)[MK_LARGEST] = -INFINITY;
 }
 
-// Up to four heads over one tile.
-MK_INLINE void MK_NAME(take_heads)(const int heads, const mk_kv_layer *layer, const float *keys,
-                                   const float *values, size_t count, float scale,
-                                   const float *queries, float *state, size_t stride) {
-  const size_t value_dim = layer->value_dim;
-  mk_v16 scores[4];
-  MK_NAME(scores)(heads, keys, queries, layer->head_dim, scale, scores);
-  for (int h = 0; h < heads; h++) {
-    float *acc = state + (size_t)h * stride + value_dim;
-    MK_NAME(take_tile)(scores + h, count, values, value_dim, acc, acc + value_dim,
-                       acc + value_dim + MK_KEY_TILE);
+// All rows over one step; rows from `first_row` on see a part of it.
+MK_INLINE void MK_NAME(take_step)(const mk_kv_layer *layer, const mk_attention_run *run,
+                                  const mk_step *step, size_t first_row, const float *queries,
+                                  float *scratch) {
+  const size_t all = run->tokens * run->group;
+  for (size_t row = first_row; row < all; row += MK_ROWS) {
+    const size_t rows = all - row < MK_ROWS ? all - row : MK_ROWS;
+    mk_rows r;
+    for (size_t i = 0; i < rows; i++) {
+      const size_t token = (row + i) / run->group;
+      const size_t head = (row + i) % run->group;
+      r.queries[i] = queries + token * run->stride + head * layer->head_dim;
+      r.states[i] = scratch + (row + i) * mk_attention_row_floats(layer->value_dim);
+      r.counts[i] = mk_step_count(step, run->length + token);
+    }
+    if (rows == MK_ROWS) {
+      MK_NAME(take_four)(layer, run->scale, &r, step);
+    } else {
+      MK_NAME(take_few)(rows, layer, run->scale, &r, step);
+    }
   }
 }
 
-MK_TARGET void MK_NAME(attention)(const mk_kv_layer *layer, const int32_t *block_table,
-                                  size_t length, size_t kv_head, size_t group, float scale,
+MK_TARGET void MK_NAME(attention)(const mk_kv_layer *layer, const mk_attention_run *run,
                                   const float *queries, float *out, float *scratch) {
   const size_t value_dim = layer->value_dim;
-  const size_t head_dim = layer->head_dim;
-  const size_t tokens = layer->block_tokens;
-  const size_t stride = mk_attention_scratch(1, value_dim);
-  for (size_t h = 0; h < group; h++) {
-    float *state = scratch + h * stride;
+  const size_t stride = mk_attention_row_floats(value_dim);
+  const size_t rows = run->tokens * run->group;
+  const size_t longest = run->length + run->tokens - 1;
+  for (size_t row = 0; row < rows; row++) {
+    float *state = scratch + row * stride;
     memset(state, 0, stride * sizeof(float));
-    state[2 * value_dim + MK_KEY_TILE + 2] = -INFINITY;
+    mk_row_tail(state, value_dim)[MK_TOTAL_LARGEST] = -INFINITY;
   }
-  for (size_t first = 0; first < length; first += MK_KEY_TILE) {
-    const size_t slot = ((size_t)block_table[first / tokens] * layer->kv_heads + kv_head) * tokens +
-                        first % tokens;
-    const float *keys = layer->keys + slot * head_dim;
-    const float *values = layer->values + slot * value_dim;
-    const size_t count = length - first < MK_KEY_TILE ? length - first : MK_KEY_TILE;
-    if (first % MK_KEY_PARTITION == 0) {
-      for (size_t h = 0; h < group; h++) MK_NAME(start)(scratch + h * stride, value_dim);
+  for (size_t first = 0; first < longest; first += MK_KEY_STEP) {
+    // Tokens see one key more each, so those that do not reach this step come first.
+    const size_t first_token = first < run->length ? 0 : first - run->length + 1;
+    const size_t first_row = first_token * run->group;
+    const mk_step step = mk_step_at(layer, run, first, longest);
+    for (size_t row = first_row; row < rows && first % MK_KEY_PARTITION == 0; row++) {
+      MK_NAME(start)(scratch + row * stride, value_dim);
     }
-    size_t h = 0;
-    for (; h + 4 <= group; h += 4) {
-      MK_NAME(take_heads)(4, layer, keys, values, count, scale, queries + h * head_dim,
-                          scratch + h * stride, stride);
-    }
-    for (; h < group; h++) {
-      MK_NAME(take_heads)(1, layer, keys, values, count, scale, queries + h * head_dim,
-                          scratch + h * stride, stride);
-    }
-    const size_t next = first + MK_KEY_TILE;
-    if (next >= length || next % MK_KEY_PARTITION == 0) {
-      for (size_t i = 0; i < group; i++) MK_NAME(merge)(scratch + i * stride, value_dim);
+    MK_NAME(take_step)(layer, run, &step, first_row, queries, scratch);
+    const size_t next = first + MK_KEY_STEP;
+    for (size_t row = first_row; row < rows; row++) {
+      const bool ends = next >= run->length + row / run->group;
+      if (ends || next % MK_KEY_PARTITION == 0) MK_NAME(merge)(scratch + row * stride, value_dim);
     }
   }
-  for (size_t h = 0; h < group; h++) {
-    const float *state = scratch + h * stride;
-    const float inverse = 1.0f / state[2 * value_dim + MK_KEY_TILE + 1];
-    for (size_t d = 0; d < head_dim; d++) out[h * head_dim + d] = state[d] * inverse;
+  for (size_t row = 0; row < rows; row++) {
+    const float *state = scratch + row * stride;
+    const float inverse = 1.0f / mk_row_tail((float *)state, value_dim)[MK_TOTAL_SUM];
+    float *to = out + row / run->group * run->stride + row % run->group * layer->head_dim;
+    for (size_t d = 0; d < layer->head_dim; d++) to[d] = state[d] * inverse;
   }
 }

@@ -2,7 +2,9 @@
 
 #pragma STDC FP_CONTRACT OFF
 
+#include "attention.h"
 #include "kernels.h"
+#include "packed.h"
 
 static const mk_kernels scalar_kernels = MK_TABLE(scalar);
 
@@ -28,15 +30,16 @@ static const mk_kernels *kernels(mk_path path) {
 }
 #endif
 
-void mk_quantize_row(mk_path path, const float *x, size_t n, int8_t *quants, float *scales,
-                     int32_t *sums) {
-  kernels(path)->quantize_row(x, n, quants, scales, sums);
+size_t mk_block_stride(size_t columns) { return (columns / MK_BLOCK) | 1; }
+
+void mk_quantize_row(mk_path path, const float *x, size_t n, mk_block *blocks) {
+  kernels(path)->quantize_row(x, n, blocks);
 }
 
 void mk_matmul(mk_path path, const mk_matrix *weights, const mk_activations *x, size_t group_begin,
                size_t group_end, float *out, size_t out_stride) {
-  if (weights->type == MK_WEIGHT_Q8_0) {
-    kernels(path)->matmul_q8_0(weights, x, group_begin, group_end, out, out_stride);
+  if (mk_is_quantized(weights->type)) {
+    kernels(path)->matmul_quantized(weights, x, group_begin, group_end, out, out_stride);
   } else {
     kernels(path)->matmul_float(weights, x, group_begin, group_end, out, out_stride);
   }
@@ -66,14 +69,11 @@ void mk_rope(mk_path path, const float *cosines, const float *sines, size_t pair
   kernels(path)->rope(cosines, sines, pairs, x, heads, head_dim);
 }
 
-void mk_attention(mk_path path, const mk_kv_layer *layer, const int32_t *block_table,
-                  size_t length, size_t kv_head, size_t group, float scale, const float *queries,
-                  float *out, float *scratch) {
-  kernels(path)->attention(layer, block_table, length, kv_head, group, scale, queries, out,
-                           scratch);
+void mk_attention(mk_path path, const mk_kv_layer *layer, const mk_attention_run *run,
+                  const float *queries, float *out, float *scratch) {
+  kernels(path)->attention(layer, run, queries, out, scratch);
 }
 
 size_t mk_attention_scratch(size_t group, size_t value_dim) {
-  // Per head: two accumulators, the lanes of the sum, and the largest score.
-  return group * (2 * value_dim + MK_KEY_TILE + MK_KEY_TILE);
+  return MK_QUERY_TOKENS * group * mk_attention_row_floats(value_dim);
 }

@@ -6,9 +6,9 @@
 #include "CKernels.h"
 
 typedef struct {
-  void (*quantize_row)(const float *x, size_t n, int8_t *quants, float *scales, int32_t *sums);
-  void (*matmul_q8_0)(const mk_matrix *weights, const mk_activations *x, size_t group_begin,
-                      size_t group_end, float *out, size_t out_stride);
+  void (*quantize_row)(const float *x, size_t n, mk_block *blocks);
+  void (*matmul_quantized)(const mk_matrix *weights, const mk_activations *x, size_t group_begin,
+                           size_t group_end, float *out, size_t out_stride);
   void (*matmul_float)(const mk_matrix *weights, const mk_activations *x, size_t group_begin,
                        size_t group_end, float *out, size_t out_stride);
   void (*rms_norm)(const float *x, const float *weight, size_t n, float epsilon, float *out);
@@ -19,33 +19,32 @@ typedef struct {
   int64_t (*argmax)(const float *x, size_t n);
   void (*rope)(const float *cosines, const float *sines, size_t pairs, float *x, size_t heads,
                size_t head_dim);
-  void (*attention)(const mk_kv_layer *layer, const int32_t *block_table, size_t length,
-                    size_t kv_head, size_t group, float scale, const float *queries, float *out,
-                    float *scratch);
+  void (*attention)(const mk_kv_layer *layer, const mk_attention_run *run, const float *queries,
+                    float *out, float *scratch);
 } mk_kernels;
 
 // Declares, or names, the functions of one path.
-#define MK_DECLARE(path)                                                                         \
-  void mk_quantize_row_##path(const float *, size_t, int8_t *, float *, int32_t *);              \
-  void mk_matmul_q8_0_##path(const mk_matrix *, const mk_activations *, size_t, size_t, float *, \
-                             size_t);                                                            \
-  void mk_matmul_float_##path(const mk_matrix *, const mk_activations *, size_t, size_t,         \
-                              float *, size_t);                                                  \
-  void mk_rms_norm_##path(const float *, const float *, size_t, float, float *);                 \
-  void mk_swiglu_##path(float *, const float *, size_t);                                         \
-  void mk_add_##path(float *, const float *, size_t);                                            \
-  void mk_exp_##path(const float *, size_t, float *);                                            \
-  double mk_sum_exp_##path(const float *, size_t, float);                                        \
-  int64_t mk_argmax_##path(const float *, size_t);                                               \
-  void mk_rope_##path(const float *, const float *, size_t, float *, size_t, size_t);            \
-  void mk_attention_##path(const mk_kv_layer *, const int32_t *, size_t, size_t, size_t, float,  \
-                           const float *, float *, float *);
+#define MK_DECLARE(path)                                                                        \
+  void mk_quantize_row_##path(const float *, size_t, mk_block *);                               \
+  void mk_matmul_quantized_##path(const mk_matrix *, const mk_activations *, size_t, size_t,    \
+                                  float *, size_t);                                             \
+  void mk_matmul_float_##path(const mk_matrix *, const mk_activations *, size_t, size_t,        \
+                              float *, size_t);                                                 \
+  void mk_rms_norm_##path(const float *, const float *, size_t, float, float *);                \
+  void mk_swiglu_##path(float *, const float *, size_t);                                        \
+  void mk_add_##path(float *, const float *, size_t);                                           \
+  void mk_exp_##path(const float *, size_t, float *);                                           \
+  double mk_sum_exp_##path(const float *, size_t, float);                                       \
+  int64_t mk_argmax_##path(const float *, size_t);                                              \
+  void mk_rope_##path(const float *, const float *, size_t, float *, size_t, size_t);           \
+  void mk_attention_##path(const mk_kv_layer *, const mk_attention_run *, const float *,        \
+                           float *, float *);
 
-#define MK_TABLE(path)                                                                         \
-  {                                                                                            \
-    mk_quantize_row_##path, mk_matmul_q8_0_##path, mk_matmul_float_##path, mk_rms_norm_##path, \
-        mk_swiglu_##path, mk_add_##path, mk_exp_##path, mk_sum_exp_##path, mk_argmax_##path,   \
-        mk_rope_##path, mk_attention_##path                                                    \
+#define MK_TABLE(path)                                                                          \
+  {                                                                                             \
+    mk_quantize_row_##path, mk_matmul_quantized_##path, mk_matmul_float_##path,                 \
+        mk_rms_norm_##path, mk_swiglu_##path, mk_add_##path, mk_exp_##path, mk_sum_exp_##path,  \
+        mk_argmax_##path, mk_rope_##path, mk_attention_##path                                   \
   }
 
 MK_DECLARE(scalar)

@@ -1,49 +1,81 @@
-// Packing of weights at load, and unpacking of single rows. Layouts: see mk_matrix.
+// Packing of weights at load. Layouts: see mk_matrix, and gguf_blocks.h for the source.
 
 #pragma STDC FP_CONTRACT OFF
 
-#include "half.h"
-#include "kernels.h"
-
-// A q8_0 block of a GGUF file: a half-float scale, then 32 signed bytes.
-#define SOURCE_BLOCK_BYTES 34
+#include "gguf_blocks.h"
 
 static size_t group_count(size_t rows) { return (rows + MK_ROW_GROUP - 1) / MK_ROW_GROUP; }
 
-static size_t value_bytes(mk_weight_type type) {
-  switch (type) {
-    case MK_WEIGHT_F32:
-      return 4;
-    case MK_WEIGHT_F16:
-    case MK_WEIGHT_BF16:
-      return 2;
-    case MK_WEIGHT_Q8_0:
-      return 1;
-  }
-  return 4;
-}
-
 size_t mk_packed_value_bytes(mk_weight_type type, size_t rows, size_t columns) {
-  return group_count(rows) * MK_ROW_GROUP * columns * value_bytes(type);
+  size_t values = group_count(rows) * MK_ROW_GROUP * columns;
+  if (!mk_is_quantized(type)) return values * mk_source_bytes(type);
+  return mk_has_nibbles(type) ? values / 2 : values;
 }
 
 size_t mk_packed_scale_bytes(mk_weight_type type, size_t rows, size_t columns) {
-  if (type != MK_WEIGHT_Q8_0) return 0;
-  return group_count(rows) * MK_ROW_GROUP * (columns / MK_BLOCK) * sizeof(uint16_t);
+  size_t groups = group_count(rows);
+  switch (type) {
+    case MK_WEIGHT_Q4_K:
+      return groups * (columns / MK_SUPERBLOCK) * sizeof(mk_q4_k_scales);
+    case MK_WEIGHT_Q6_K:
+      return groups * (columns / MK_SUPERBLOCK) * sizeof(mk_q6_k_scales);
+    default:
+      if (!mk_is_quantized(type)) return 0;
+      return groups * MK_ROW_GROUP * (columns / MK_BLOCK) * sizeof(uint16_t);
+  }
 }
 
-static void pack_q8_0_row(const uint8_t *row, size_t blocks, size_t lane, uint8_t *values,
-                          uint16_t *scales) {
-  for (size_t block = 0; block < blocks; block++) {
-    uint8_t *to = values + block * MK_BLOCK * MK_ROW_GROUP + lane * 4;
-    if (row == NULL) {
-      scales[block * MK_ROW_GROUP + lane] = 0;
-      for (size_t i = 0; i < MK_BLOCK; i++) to[(i / 4) * 64 + i % 4] = 128;
-      continue;
+// The values of one row of a group; a row that only pads the group stands for zeros.
+static void pack_values(const mk_matrix *to, size_t group, size_t lane, const uint8_t *row) {
+  size_t width = mk_source_columns(to->type);
+  for (size_t block = 0; block < to->columns / MK_BLOCK; block++) {
+    uint8_t *values = (uint8_t *)mk_block_values(to, group, block) + lane * 4;
+    size_t first = block * MK_BLOCK;
+    const uint8_t *from = row == NULL ? NULL : row + first / width * mk_source_bytes(to->type);
+    for (size_t i = 0; i < MK_BLOCK; i++) {
+      uint8_t value = from == NULL ? (uint8_t)mk_zero_point(to->type)
+                                   : mk_source_value(to->type, from, first % width + i);
+      if (!mk_has_nibbles(to->type)) {
+        values[i / 4 * 64 + i % 4] = value;
+      } else if (i / 4 % 2 == 0) {
+        values[i / 8 * 64 + i % 4] = value;
+      } else {
+        values[i / 8 * 64 + i % 4] |= (uint8_t)(value << 4);
+      }
     }
-    const uint8_t *from = row + block * SOURCE_BLOCK_BYTES;
-    memcpy(scales + block * MK_ROW_GROUP + lane, from, sizeof(uint16_t));
-    for (size_t i = 0; i < MK_BLOCK; i++) to[(i / 4) * 64 + i % 4] = from[2 + i] ^ 0x80u;
+  }
+}
+
+static void pack_q4_k_scales(const uint8_t *block, size_t lane, mk_q4_k_scales *to) {
+  to->scale[lane] = block == NULL ? 0 : mk_read_half(block);
+  to->min[lane] = block == NULL ? 0 : mk_read_half(block + 2);
+  for (size_t part = 0; part < MK_SUPERBLOCK_BLOCKS; part++) {
+    to->scales[part][lane] = block == NULL ? 0 : mk_q4_k_scale(block, part);
+    to->mins[part][lane] = block == NULL ? 0 : mk_q4_k_min(block, part);
+  }
+}
+
+static void pack_q6_k_scales(const uint8_t *block, size_t lane, mk_q6_k_scales *to) {
+  to->scale[lane] = block == NULL ? 0 : mk_read_half(block + 208);
+  for (size_t part = 0; part < 2 * MK_SUPERBLOCK_BLOCKS; part++) {
+    to->scales[part][lane] = block == NULL ? 0 : (int8_t)block[192 + part];
+  }
+}
+
+static void pack_scales(const mk_matrix *to, size_t group, size_t lane, const uint8_t *row) {
+  size_t width = mk_source_columns(to->type);
+  size_t bytes = mk_source_bytes(to->type);
+  for (size_t index = 0; index < to->columns / width; index++) {
+    const uint8_t *from = row == NULL ? NULL : row + index * bytes;
+    size_t block = index * width / MK_BLOCK;
+    if (to->type == MK_WEIGHT_Q4_K) {
+      pack_q4_k_scales(from, lane, (mk_q4_k_scales *)mk_q4_k_scales_of(to, group, block));
+    } else if (to->type == MK_WEIGHT_Q6_K) {
+      pack_q6_k_scales(from, lane, (mk_q6_k_scales *)mk_q6_k_scales_of(to, group, block));
+    } else {
+      uint16_t *scales = (uint16_t *)mk_block_scales(to, group, block);
+      scales[lane] = from == NULL ? 0 : mk_read_half(from);
+    }
   }
 }
 
@@ -60,40 +92,21 @@ static void pack_float_row(const uint8_t *row, size_t columns, size_t bytes, siz
 }
 
 void mk_pack(mk_weight_type type, size_t rows, size_t columns, const void *source,
-             size_t group_begin, size_t group_end, void *values, uint16_t *scales) {
-  size_t bytes = value_bytes(type);
-  size_t blocks = columns / MK_BLOCK;
-  size_t row_bytes = type == MK_WEIGHT_Q8_0 ? blocks * SOURCE_BLOCK_BYTES : columns * bytes;
+             size_t group_begin, size_t group_end, void *values, void *scales) {
+  const mk_matrix to = {type, rows, columns, values, scales};
+  size_t bytes = mk_source_bytes(type);
+  size_t row_bytes = columns / mk_source_columns(type) * bytes;
   for (size_t group = group_begin; group < group_end; group++) {
-    uint8_t *to = (uint8_t *)values + group * MK_ROW_GROUP * columns * bytes;
     for (size_t lane = 0; lane < MK_ROW_GROUP; lane++) {
       size_t row = group * MK_ROW_GROUP + lane;
       const uint8_t *from = row < rows ? (const uint8_t *)source + row * row_bytes : NULL;
-      if (type == MK_WEIGHT_Q8_0) {
-        pack_q8_0_row(from, blocks, lane, to, scales + group * MK_ROW_GROUP * blocks);
+      if (mk_is_quantized(type)) {
+        pack_values(&to, group, lane, from);
+        pack_scales(&to, group, lane, from);
       } else {
-        pack_float_row(from, columns, bytes, lane, to);
+        pack_float_row(from, columns, bytes, lane,
+                       (uint8_t *)values + group * MK_ROW_GROUP * columns * bytes);
       }
-    }
-  }
-}
-
-void mk_dequantize_row(mk_weight_type type, const void *row, size_t columns, float *out) {
-  const uint8_t *from = row;
-  if (type == MK_WEIGHT_F32) {
-    memcpy(out, from, columns * sizeof(float));
-  } else if (type == MK_WEIGHT_Q8_0) {
-    for (size_t i = 0; i < columns; i++) {
-      const uint8_t *block = from + (i / MK_BLOCK) * SOURCE_BLOCK_BYTES;
-      uint16_t scale;
-      memcpy(&scale, block, sizeof scale);
-      out[i] = (float)(int8_t)block[2 + i % MK_BLOCK] * mk_float_from_f16(scale);
-    }
-  } else {
-    for (size_t i = 0; i < columns; i++) {
-      uint16_t half;
-      memcpy(&half, from + i * sizeof half, sizeof half);
-      out[i] = type == MK_WEIGHT_F16 ? mk_float_from_f16(half) : mk_float_from_bf16(half);
     }
   }
 }

@@ -19,7 +19,4 @@
 #define MK_EXP_C3 0x1.555556p-3f
 #define MK_EXP_C2 0.5f
 
-// 2^-100: smaller blocks of activations are taken as zeros.
-#define MK_QUANTIZE_SMALLEST 0x1p-100f
-
 #endif

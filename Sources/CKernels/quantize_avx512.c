@@ -6,8 +6,9 @@
 
 #include "avx512.h"
 
-MK_TARGET void mk_quantize_row_avx512(const float *x, size_t n, int8_t *quants, float *scales,
-                                      int32_t *sums) {
+#include "activations.h"
+
+MK_TARGET void mk_quantize_row_avx512(const float *x, size_t n, mk_block *blocks) {
   const __m512i magnitude_mask = _mm512_set1_epi32(0x7FFFFFFF);
   for (size_t block = 0; block < n / MK_BLOCK; block++) {
     const __m512 low = _mm512_loadu_ps(x + block * MK_BLOCK);
@@ -17,21 +18,19 @@ MK_TARGET void mk_quantize_row_avx512(const float *x, size_t n, int8_t *quants, 
     const __m512i top = _mm512_max_epi32(low_magnitudes, high_magnitudes);
     const uint32_t largest = (uint32_t)_mm512_reduce_max_epi32(top);
     const float amax = mk_float_from_bits(largest);
-    __m128i *out = (__m128i *)(quants + block * MK_BLOCK);
-    if (largest >= 0x7F800000u || amax < MK_QUANTIZE_SMALLEST) {
-      _mm_storeu_si128(out, _mm_setzero_si128());
-      _mm_storeu_si128(out + 1, _mm_setzero_si128());
-      sums[block] = 0;
-      scales[block] = largest >= 0x7F800000u ? NAN : 0.0f;
+    const bool quantizable = largest < mk_bits_from_float(MK_QUANTIZE_LIMIT);
+    if (!quantizable || amax < MK_QUANTIZE_SMALLEST) {
+      mk_complete_odd_block(blocks + block, quantizable);
       continue;
     }
     const __m512 inverse = _mm512_set1_ps(127.0f / amax);
     const __m512i low_quants = _mm512_cvtps_epi32(_mm512_mul_ps(low, inverse));
     const __m512i high_quants = _mm512_cvtps_epi32(_mm512_mul_ps(high, inverse));
+    __m128i *out = (__m128i *)blocks[block].quants;
     _mm_storeu_si128(out, _mm512_cvtsepi32_epi8(low_quants));
     _mm_storeu_si128(out + 1, _mm512_cvtsepi32_epi8(high_quants));
-    scales[block] = amax / 127.0f;
-    sums[block] = _mm512_reduce_add_epi32(_mm512_add_epi32(low_quants, high_quants));
+    mk_complete_block(blocks + block, mk_block_scale(amax), _mm512_reduce_add_epi32(low_quants),
+                      _mm512_reduce_add_epi32(high_quants));
   }
 }
 

@@ -2,17 +2,13 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-#include <math.h>
-
-#include "half.h"
-#include "kernels.h"
+#include "activations.h"
 #include "polynomials.h"
 
-void mk_quantize_row_scalar(const float *x, size_t n, int8_t *quants, float *scales,
-                            int32_t *sums) {
+void mk_quantize_row_scalar(const float *x, size_t n, mk_block *blocks) {
   for (size_t block = 0; block < n / MK_BLOCK; block++) {
     const float *in = x + block * MK_BLOCK;
-    int8_t *out = quants + block * MK_BLOCK;
+    mk_block *out = blocks + block;
     // As integers, magnitudes sort as floats do, with infinity and NaN on top.
     uint32_t largest = 0;
     for (size_t i = 0; i < MK_BLOCK; i++) {
@@ -20,23 +16,20 @@ void mk_quantize_row_scalar(const float *x, size_t n, int8_t *quants, float *sca
       if (magnitude > largest) largest = magnitude;
     }
     float amax = mk_float_from_bits(largest);
-    bool finite = largest < 0x7F800000u;
-    if (!finite || amax < MK_QUANTIZE_SMALLEST) {
-      memset(out, 0, MK_BLOCK);
-      sums[block] = 0;
-      scales[block] = finite ? 0.0f : NAN;
+    bool quantizable = largest < mk_bits_from_float(MK_QUANTIZE_LIMIT);
+    if (!quantizable || amax < MK_QUANTIZE_SMALLEST) {
+      mk_complete_odd_block(out, quantizable);
       continue;
     }
     float inverse = 127.0f / amax;
-    int32_t sum = 0;
+    int32_t sums[2] = {0, 0};
     for (size_t i = 0; i < MK_BLOCK; i++) {
       // Adding and taking away 1.5 * 2^23 rounds half to even.
       float shifted = in[i] * inverse + MK_EXP_ROUNDER;
       int32_t quant = (int32_t)(shifted - MK_EXP_ROUNDER);
-      out[i] = (int8_t)quant;
-      sum += quant;
+      out->quants[i] = (int8_t)quant;
+      sums[i / 16] += quant;
     }
-    scales[block] = amax / 127.0f;
-    sums[block] = sum;
+    mk_complete_block(out, mk_block_scale(amax), sums[0], sums[1]);
   }
 }

@@ -38,6 +38,16 @@ MK_INLINE float mk_tree_vector(const mk_v16 *value) {
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
+// The largest of 16 values, none of which is a NaN.
+MK_INLINE float mk_max_vector(const mk_v16 *value) {
+  float lanes[16];
+  MK_STORE(lanes, *value);
+  __m256 eight = _mm256_max_ps(_mm256_loadu_ps(lanes), _mm256_loadu_ps(lanes + 8));
+  __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
 // exp of 16 values: the steps of mk_exp_one.
 MK_INLINE void mk_exp_vector(const mk_v16 *input, mk_v16 *out) {
   const mk_v16 original = *input;

@@ -8,9 +8,7 @@ package final class ActivationBuffer {
   package let columns: Int
   /// The rows, `columns` of the current use apart.
   package let values: AlignedBuffer<Float>
-  private let quants: AlignedBuffer<Int8>
-  private let scales: AlignedBuffer<Float>
-  private let sums: AlignedBuffer<Int32>
+  private let blocks: AlignedBuffer<mk_block>
 
   /// Allocates for up to `tokens` rows of up to `columns`.
   package init(tokens: Int, columns: Int) throws(TensorError) {
@@ -22,22 +20,17 @@ package final class ActivationBuffer {
         code: .invalidShape, message: "\(tokens) rows of \(columns) activations are too many.")
     }
     values = try AlignedBuffer(count: count, zeroed: false)
-    quants = try AlignedBuffer(count: count, zeroed: false)
-    scales = try AlignedBuffer(count: count / Int(MK_BLOCK) + 1, zeroed: false)
-    sums = try AlignedBuffer(count: count / Int(MK_BLOCK) + 1, zeroed: false)
+    blocks = try AlignedBuffer(count: tokens * mk_block_stride(columns), zeroed: false)
   }
 
   /// Quantizes row `token`, where rows have `columns` columns, a multiple of 32.
   package func quantize(token: Int, columns: Int, path: KernelPath) {
-    let blocks = columns / Int(MK_BLOCK)
     mk_quantize_row(
-      path.kernel, values.base + token * columns, columns, quants.base + token * columns,
-      scales.base + token * blocks, sums.base + token * blocks)
+      path.kernel, values.base + token * columns, columns,
+      blocks.base + token * mk_block_stride(columns))
   }
 
   func kernel(tokens: Int) -> mk_activations {
-    mk_activations(
-      tokens: tokens, values: values.base, quants: quants.base, scales: scales.base,
-      sums: sums.base)
+    mk_activations(tokens: tokens, values: values.base, blocks: blocks.base)
   }
 }

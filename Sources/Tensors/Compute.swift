@@ -78,15 +78,19 @@ package struct Compute: Sendable {
       headDimension)
   }
 
-  /// Attention of the query heads of one key-value head, for one token that sees `length` keys.
+  /// Attention of the query heads of one key-value head, for a run of tokens of one sequence.
+  ///
+  /// `queries` and `out` are [token][head of the group][dimension], tokens `stride` floats apart.
   package func attention(
-    _ layer: KeyValueLayer, blocks: UnsafePointer<Int32>, length: Int, keyValueHead: Int,
-    group: Int, scale: Float, queries: UnsafePointer<Float>, out: UnsafeMutablePointer<Float>,
+    _ layer: KeyValueLayer, _ run: AttentionRun, keyValueHead: Int, group: Int, scale: Float,
+    queries: UnsafePointer<Float>, out: UnsafeMutablePointer<Float>, stride: Int,
     scratch: UnsafeMutablePointer<Float>
   ) {
     var view = layer.kernel
-    mk_attention(
-      kernel, &view, blocks, length, keyValueHead, group, scale, queries, out, scratch)
+    var kernelRun = mk_attention_run(
+      block_table: run.blocks, tokens: run.tokens, length: run.length, kv_head: keyValueHead,
+      group: group, scale: scale, stride: stride)
+    mk_attention(kernel, &view, &kernelRun, queries, out, scratch)
   }
 
   /// Floats of scratch that `attention` wants on each thread.

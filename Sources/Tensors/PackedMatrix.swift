@@ -13,7 +13,7 @@ package final class PackedMatrix: @unchecked Sendable {
   package let byteCount: Int
 
   private let values: AlignedBuffer<UInt8>
-  private let scales: AlignedBuffer<UInt16>
+  private let scales: AlignedBuffer<UInt8>
 
   /// Rows of 16 that are computed together.
   package var groups: Int { (shape.rows + Int(MK_ROW_GROUP) - 1) / Int(MK_ROW_GROUP) }
@@ -38,7 +38,7 @@ package final class PackedMatrix: @unchecked Sendable {
     let valueBytes = mk_packed_value_bytes(type.kernel, shape.rows, shape.columns)
     let scaleBytes = mk_packed_scale_bytes(type.kernel, shape.rows, shape.columns)
     let values = try AlignedBuffer<UInt8>(count: valueBytes)
-    let scales = try AlignedBuffer<UInt16>(count: scaleBytes / 2)
+    let scales = try AlignedBuffer<UInt8>(count: scaleBytes)
     self.values = values
     self.scales = scales
     byteCount = valueBytes + scaleBytes

@@ -39,10 +39,10 @@ struct DamagedModelTests {
   @Test("A tensor type without kernels is named with its tensor")
   func unsupportedType() throws {
     let error = #expect(throws: InferenceError.self) {
-      try load(TinyModel.Damage(retyped: .q4_0))
+      try load(TinyModel.Damage(retyped: .q4_1))
     }
     #expect(error?.code == .modelUnsupported)
-    #expect(error?.context == ["tensor": "blk.1.ffn_up.weight", "type": "Q4_0"])
+    #expect(error?.context == ["tensor": "blk.1.ffn_up.weight", "type": "Q4_1"])
   }
 
   @Test(

@@ -8,7 +8,7 @@ import Testing
 /// kernels, the cache's blocks and the point of resumption.
 @Suite("Exactness")
 struct ExactnessTests {
-  static let types: [GGUFTensorType] = [.f32, .f16, .bf16, .q8_0]
+  static let types: [GGUFTensorType] = [.f32, .f16, .bf16, .q8_0, .q5_0, .q4_0]
 
   /// Seven requests of different lengths and ways of choosing.
   static func requests() -> [GenerationRequest] {

@@ -10,22 +10,28 @@ struct AttentionTests {
     let heads = 2
     let group: Int
     let dimension: Int
+    /// Keys that the last of the tokens sees.
     let length: Int
+    let tokens: Int
     let keys: [[Float]]
     let values: [[Float]]
     let queries: [Float]
 
-    init(group: Int, dimension: Int, length: Int) {
+    init(group: Int, dimension: Int, length: Int, tokens: Int = 1) {
       var numbers = SeededNumbers(seed: UInt64(group * 1_000_000 + dimension * 10_000 + length))
       self.group = group
       self.dimension = dimension
       self.length = length
+      self.tokens = tokens
       keys = (0..<length).map { _ in numbers.floats(2 * dimension, in: -2...2) }
       values = (0..<length).map { _ in numbers.floats(2 * dimension) }
-      queries = numbers.floats(group * dimension, in: -2...2)
+      queries = numbers.floats(tokens * group * dimension, in: -2...2)
     }
 
-    func run(_ path: KernelPath, blockTokens: Int, head: Int = 1) throws -> [Float] {
+    /// The tokens in runs of at most `together`.
+    func run(
+      _ path: KernelPath, blockTokens: Int, head: Int = 1, together: Int = 8
+    ) throws -> [Float] {
       let blocks = (length + blockTokens - 1) / blockTokens
       let table = (0..<blocks).map { Int32(blocks - $0) }
       let slots = (blocks + 1) * blockTokens * heads
@@ -43,19 +49,36 @@ struct AttentionTests {
           block: table[token / blockTokens], offset: token % blockTokens, key: keys[token],
           value: values[token])
       }
-      var out = [Float](repeating: 0, count: group * dimension)
+      let width = group * dimension
+      var out = [Float](repeating: 0, count: tokens * width)
       let scratch = try AlignedBuffer<Float>(
         count: Compute.attentionScratch(group: group, headDimension: dimension))
-      try Compute(path: path).attention(
-        layer, blocks: table, length: length, keyValueHead: head, group: group,
-        scale: 1 / Float(dimension).squareRoot(), queries: queries, out: &out,
-        scratch: scratch.base)
+      let compute = try Compute(path: path)
+      for first in stride(from: 0, to: tokens, by: together) {
+        table.withUnsafeBufferPointer { table in
+          queries.withUnsafeBufferPointer { queries in
+            out.withUnsafeMutableBufferPointer { out in
+              guard let blocks = table.baseAddress, let query = queries.baseAddress,
+                let result = out.baseAddress
+              else { return }
+              compute.attention(
+                layer,
+                AttentionRun(
+                  blocks: blocks, tokens: min(together, tokens - first),
+                  length: length - tokens + 1 + first), keyValueHead: head, group: group,
+                scale: 1 / Float(dimension).squareRoot(), queries: query + first * width,
+                out: result + first * width, stride: width, scratch: scratch.base)
+            }
+          }
+        }
+      }
       return out
     }
 
     /// Plain softmax attention in double precision.
     func exact(head: Int = 1) -> [Double] {
-      (0..<group).flatMap { query -> [Double] in
+      (0..<tokens * group).flatMap { query -> [Double] in
+        let keys = keys.prefix(length - tokens + 1 + query / group)
         let scores = keys.map { key in
           (0..<dimension).reduce(0.0) {
             $0 + Double(key[head * dimension + $1]) * Double(queries[query * dimension + $1])
@@ -72,25 +95,28 @@ struct AttentionTests {
     }
   }
 
-  static let cases: [(group: Int, dimension: Int, length: Int)] = [
-    (1, 8, 1), (2, 8, 15), (3, 24, 16), (4, 64, 17), (5, 80, 100), (8, 128, 511), (4, 64, 512),
-    (1, 32, 513), (2, 64, 1_300),
+  static let cases: [(group: Int, dimension: Int, length: Int, tokens: Int)] = [
+    (1, 8, 1, 1), (2, 8, 15, 1), (3, 24, 16, 8), (4, 64, 17, 2), (5, 80, 100, 7), (3, 16, 66, 8),
+    (8, 128, 511, 3), (4, 64, 512, 1), (3, 64, 515, 8), (1, 32, 513, 5), (2, 64, 1_300, 8),
   ]
 
-  @Test("All paths and block sizes give the same bits", arguments: cases)
-  func sameBits(group: Int, dimension: Int, length: Int) throws {
-    let fixture = Fixture(group: group, dimension: dimension, length: length)
+  @Test("All paths, block sizes and runs give the same bits", arguments: cases)
+  func sameBits(group: Int, dimension: Int, length: Int, tokens: Int) throws {
+    let fixture = Fixture(group: group, dimension: dimension, length: length, tokens: tokens)
     let reference = bits(try fixture.run(.scalar, blockTokens: 32))
     for blockTokens in [16, 32, 64] {
       for path in fastPaths + [.scalar] {
-        #expect(bits(try fixture.run(path, blockTokens: blockTokens)) == reference)
+        for together in [1, 3, 8] {
+          let result = try fixture.run(path, blockTokens: blockTokens, together: together)
+          #expect(bits(result) == reference)
+        }
       }
     }
   }
 
   @Test("It agrees with plain softmax in double precision", arguments: cases)
-  func agreesWithSoftmax(group: Int, dimension: Int, length: Int) throws {
-    let fixture = Fixture(group: group, dimension: dimension, length: length)
+  func agreesWithSoftmax(group: Int, dimension: Int, length: Int, tokens: Int) throws {
+    let fixture = Fixture(group: group, dimension: dimension, length: length, tokens: tokens)
     for (value, exact) in zip(try fixture.run(.auto, blockTokens: 16), fixture.exact()) {
       #expect(abs(Double(value) - exact) < 2e-5)
     }
@@ -109,9 +135,10 @@ struct AttentionTests {
       count: Compute.attentionScratch(group: 1, headDimension: 16))
     for path in fastPaths + [.scalar] {
       var out = [Float](repeating: 0, count: 16)
+      let block = try AlignedBuffer<Int32>(count: 1)
       try Compute(path: path).attention(
-        layer, blocks: [0], length: 40, keyValueHead: 0, group: 1, scale: 1, queries: queries,
-        out: &out, scratch: scratch.base)
+        layer, AttentionRun(blocks: block.base, tokens: 1, length: 40), keyValueHead: 0, group: 1,
+        scale: 1, queries: queries, out: &out, stride: 16, scratch: scratch.base)
       #expect(out.allSatisfy { $0.isNaN })
     }
   }

@@ -28,15 +28,25 @@ func randomMatrixBytes(
       numbers.floats(shape.columns).forEach { value in
         withUnsafeBytes(of: UInt16(value.bitPattern >> 16)) { bytes += $0 }
       }
-    case .q8:
-      for _ in 0..<shape.columns / 32 {
-        let scale = Float16(Float.random(in: 0...0.01, using: &numbers))
-        withUnsafeBytes(of: scale) { bytes += $0 }
-        bytes += numbers.bytes(32)  // -128 included
+    case .q8, .q5, .q4, .q4K, .q6K:
+      for _ in 0..<shape.columns / type.blockElements {
+        bytes += randomBlock(type, &numbers)
       }
     }
   }
   return bytes
+}
+
+/// A block of a quantized type: small scales, and any bits elsewhere.
+private func randomBlock(_ type: DType, _ numbers: inout SeededNumbers) -> [UInt8] {
+  let halves = (0..<2).flatMap { _ in
+    withUnsafeBytes(of: Float16(Float.random(in: 0...0.01, using: &numbers))) { [UInt8]($0) }
+  }
+  switch type {
+  case .q4K: return halves + numbers.bytes(type.blockBytes - 4)
+  case .q6K: return numbers.bytes(type.blockBytes - 2) + halves.prefix(2)
+  default: return halves.prefix(2) + numbers.bytes(type.blockBytes - 2)
+  }
 }
 
 /// The matrix as floats, [rows][columns].

@@ -6,17 +6,27 @@ import Testing
 @Suite("Quantization")
 struct QuantizationTests {
   struct Quantized: Equatable {
-    var quants: [Int8]
-    var scales: [UInt32]
-    var sums: [Int32]
+    var quants: [Int8] = []
+    var scales: [UInt32] = []
+    var offsets: [UInt32] = []
+    var scaledSums: [UInt32] = []
+    var starts: [Int32] = []
   }
 
   private func quantize(_ row: [Float], _ path: mk_path) -> Quantized {
-    var quants = [Int8](repeating: 1, count: row.count)
-    var scales = [Float](repeating: 1, count: row.count / 32)
-    var sums = [Int32](repeating: 1, count: row.count / 32)
-    mk_quantize_row(path, row, row.count, &quants, &scales, &sums)
-    return Quantized(quants: quants, scales: bits(scales), sums: sums)
+    var blocks = [mk_block](repeating: mk_block(), count: row.count / 32)
+    mk_quantize_row(path, row, row.count, &blocks)
+    var result = Quantized()
+    for block in blocks {
+      withUnsafeBytes(of: block.quants) { result.quants += $0.map { Int8(bitPattern: $0) } }
+      result.scales += bits([block.scale])
+      result.offsets += bits([block.offset])
+      result.scaledSums += bits([block.scaled_sum])
+      result.starts += [
+        block.start_q8, block.start_q4, block.start_q6.0, block.start_q6.1,
+      ]
+    }
+    return result
   }
 
   private let paths = [MK_PATH_AVX2, MK_PATH_AVX512].filter { mk_path_supported($0) }
@@ -34,6 +44,27 @@ struct QuantizationTests {
     }
   }
 
+  /// The bits of 1.5 * 2^23.
+  static let magic = Int32(bitPattern: Float(12_582_912).bitPattern)
+
+  @Test("What a block tells of its quants follows from them, exactly where it must")
+  func completesBlocks() {
+    var numbers = SeededNumbers(seed: 22)
+    for path in paths + [MK_PATH_SCALAR] {
+      let row = numbers.floats(32, in: -3...5)
+      let quantized = quantize(row, path)
+      let low = quantized.quants[..<16].reduce(Int32(0)) { $0 + Int32($1) }
+      let high = quantized.quants[16...].reduce(Int32(0)) { $0 + Int32($1) }
+      let starts = [128 * (low + high), 8 * (low + high), 32 * low, 32 * high]
+      #expect(quantized.starts == starts.map { Self.magic - $0 })
+      let scale = Float(bitPattern: quantized.scales[0])
+      #expect(quantized.scales[0] & 3 == 0)
+      #expect(abs(scale * 127 - (row.map(abs).max() ?? 0)) < 1e-5)
+      #expect(Double(Float(bitPattern: quantized.offsets[0])) == -12_582_912 * Double(scale))
+      #expect(quantized.scaledSums == [(scale * Float(low + high)).bitPattern])
+    }
+  }
+
   @Test("Halves are rounded to even and quants stay within 127")
   func roundsHalfToEven() {
     var row = [Float](repeating: 0, count: 32)
@@ -46,14 +77,14 @@ struct QuantizationTests {
       let quantized = quantize(row, path)
       #expect(Array(quantized.quants[0...4]) == [-127, 0, 2, -2, 127])
       #expect(quantized.scales == [Float(1).bitPattern])
-      #expect(quantized.sums == [0])
+      #expect(quantized.starts == [Int32](repeating: Self.magic, count: 4))
     }
   }
 
   @Test(
-    "A block with a value that is not finite is marked by its scale",
+    "A block with a value that is not finite, or too large, is marked by its scale",
     arguments: [
-      Float.nan, .infinity, -.infinity,
+      Float.nan, .infinity, -.infinity, 0x1p100,
     ])
   func marksWhatIsNotFinite(value: Float) {
     var row = [Float](repeating: 1, count: 64)

@@ -29,77 +29,123 @@ bool mk_path_supported(mk_path path);
 #define MK_ROW_GROUP 16
 /* Values that share a scale in quantized weights and activations. */
 #define MK_BLOCK 32
-/* Keys that attention takes at a time, one vector lane each. */
+/* Keys that lie side by side in the cache, one vector lane each. */
 #define MK_KEY_TILE 16
+/* Keys that attention's online softmax takes at a time. */
+#define MK_KEY_STEP 64
+/* Tokens that one call of mk_attention can take. */
+#define MK_QUERY_TOKENS 8
 /* Keys after which attention starts a new partition; partitions are merged in order. */
 #define MK_KEY_PARTITION 512
 
 /* ---- Activation quantization ----------------------------------------------------------------- */
 
-/* One row of n floats (n a multiple of 32) into blocks of 32: quant = round-half-even(x * (127 /
- * amax)), within +-127; scale = amax / 127; sum = the sum of the block's quants. A block whose
- * largest magnitude is under 2^-100 becomes zeros; one that holds an infinity or a NaN becomes
- * zeros with a NaN scale, so that it is noticed in the logits.
+/* 32 activations of one token, in one cache line, with what each weight type wants to know of them:
+ * quant = round-half-even(x * (127 / amax)), within +-127; scale = amax / 127, rounded to 22
+ * significant bits; the rest follows from these. M is 1.5 * 2^23.
+ *
+ * A matmul starts an integer dot product of unsigned weights at the bits of M less the zero point's
+ * share; what comes out are the bits of M + dot, and fma(M + dot, scale, offset) is scale * dot,
+ * rounded once, because offset is exact.
  */
-void mk_quantize_row(mk_path path, const float *x, size_t n, int8_t *quants, float *scales,
-                     int32_t *sums);
+typedef struct {
+  int8_t quants[32];
+  float scale;
+  float offset;        /* -M * scale */
+  float scaled_sum;    /* scale * (sum of the quants) */
+  int32_t start_q8;    /* bits of M, less 128 * (sum of the quants) */
+  int32_t start_q4;    /* bits of M, less 8 * (sum of the quants) */
+  int32_t start_q6[2]; /* bits of M, less 32 * (sum of each half of the quants) */
+  int32_t unused;
+} mk_block;
+
+/* Blocks from one token's first to the next one's, for rows of `columns`, a multiple of 32: an odd
+ * number, so that the rows of a tile do not meet in the same sets of a cache.
+ */
+size_t mk_block_stride(size_t columns);
+
+/* One row of n floats (n a multiple of 32) into n / 32 blocks. A block whose largest magnitude is
+ * under 2^-100 becomes zeros; one that holds a magnitude of 2^100 or more, an infinity or a NaN
+ * becomes zeros with a NaN scale, so that it is noticed in the logits.
+ */
+void mk_quantize_row(mk_path path, const float *x, size_t n, mk_block *blocks);
 
 /* ---- Packed weights -------------------------------------------------------------------------- */
 
-/* A weight matrix of `rows` x `columns`, repacked in groups of 16 rows; rows past the last are
- * zeros.
- *
- *   q8_0: `values` [group][block][column / 4 of block: 8][row: 16][column % 4: 4] bytes, each
- *     the quant + 128;
- *     `scales` [group][block][row: 16] IEEE half floats.
- *   f32, f16, bf16: `values` [group][column][row: 16] of the type; no scales.
+/* Types as GGUF files hold them (formats of ggml, ggml-common.h). Quantized weights stand for
+ *   q8_0: scale * q, q in -128...127           a half-float scale for 32 values
+ *   q5_0: scale * (q - 16), q in 0..<32        the same
+ *   q4_0: scale * (q - 8), q in 0..<16         the same
+ *   q4_K: (scale * s) * q - (min * m), q in 0..<16, s and m in 0..<64 for 32 values; half-float
+ *     scale and min for 256
+ *   q6_K: (scale * s) * (q - 32), q in 0..<64, s in -128...127 for 16 values; a half-float scale
+ *     for 256
  */
 typedef enum {
   MK_WEIGHT_F32 = 0,
   MK_WEIGHT_F16 = 1,
   MK_WEIGHT_BF16 = 2,
   MK_WEIGHT_Q8_0 = 3,
+  MK_WEIGHT_Q5_0 = 4,
+  MK_WEIGHT_Q4_0 = 5,
+  MK_WEIGHT_Q4_K = 6,
+  MK_WEIGHT_Q6_K = 7,
 } mk_weight_type;
 
+/* A weight matrix of `rows` x `columns`, repacked in groups of 16 rows; rows past the last are
+ * zeros.
+ *
+ *   q8_0, q5_0: `values` [group][block of 32][column / 4 of block: 8][row: 16][column % 4: 4]
+ *     bytes, each the quant + 128 (of q5_0: the quant less its 16, then + 128);
+ *     `scales` [group][block][row: 16] half floats.
+ *   q6_K: `values` likewise, each byte the quant;
+ *     `scales` [group][block of 256] of half floats [row: 16], then signed bytes
+ *     [column / 16: 16][row: 16].
+ *   q4_0: `values` [group][block of 32][column / 8: 4][row: 16][column % 4: 4] bytes, the low half
+ *     the quant of the first four of eight columns, the high half that of the other four;
+ *     `scales` as q8_0.
+ *   q4_K: `values` as q4_0;
+ *     `scales` [group][block of 256] of half floats scale [row: 16] and min [row: 16], then bytes
+ *     s [column / 32: 8][row: 16] and m [column / 32: 8][row: 16].
+ *   f32, f16, bf16: `values` [group][column][row: 16] of the type; no scales.
+ */
 typedef struct {
   mk_weight_type type;
   size_t rows;
   size_t columns;
   const void *values;
-  const uint16_t *scales;
+  const void *scales;
 } mk_matrix;
 
 /* Bytes that `values` and `scales` need. */
 size_t mk_packed_value_bytes(mk_weight_type type, size_t rows, size_t columns);
 size_t mk_packed_scale_bytes(mk_weight_type type, size_t rows, size_t columns);
 
-/* Packs groups [group_begin, group_end) from the row-major bytes of a GGUF tensor (q8_0: blocks
- * of a half-float scale and 32 signed bytes).
- */
+/* Packs groups [group_begin, group_end) from the row-major bytes of a GGUF tensor. */
 void mk_pack(mk_weight_type type, size_t rows, size_t columns, const void *source,
-             size_t group_begin, size_t group_end, void *values, uint16_t *scales);
+             size_t group_begin, size_t group_end, void *values, void *scales);
 
-/* One row of a GGUF tensor, unpacked, as floats: exact for f32, f16, bf16; quant * scale for
- * q8_0.
+/* One row of a GGUF tensor, unpacked, as floats: exact for f32, f16, bf16; by the formulas above,
+ * each operation rounded, for the others.
  */
 void mk_dequantize_row(mk_weight_type type, const void *row, size_t columns, float *out);
 
 /* ---- Matrix multiplication ------------------------------------------------------------------- */
 
-/* The activations of a matmul: quantized rows for q8_0 weights, float rows for the others. */
+/* The activations of a matmul: blocks for quantized weights, float rows for the others. */
 typedef struct {
   size_t tokens;
-  const float *values;     /* [tokens][columns], float weights only */
-  const int8_t *quants;    /* [tokens][columns], q8_0 only */
-  const float *scales;     /* [tokens][columns / 32], q8_0 only */
-  const int32_t *sums;     /* [tokens][columns / 32], q8_0 only */
+  const float *values;    /* [tokens][columns] */
+  const mk_block *blocks; /* [tokens][mk_block_stride(columns)] */
 } mk_activations;
 
 /* out[token * out_stride + row] for the rows of groups [group_begin, group_end).
  *
- * Each element is one chain. q8_0, over the blocks of its row in order:
- *   acc = fma(float(weight scale) * activation scale, (float)(integer dot product), acc), from 0;
- * float weights, over the columns in order: acc = fma(float(weight), activation, acc), from 0. */
+ * Each element is one chain, from 0. Quantized weights, over the blocks of 32 of its row in order:
+ *   acc = fma(weight scale, activation scale * (float)(integer dot product), acc),
+ * for q4_K then acc = fma(-(min * m), scaled_sum, acc); q6_K has two steps, of 16 columns each.
+ * The weight scale of the K-quants is scale * s. Float weights, over the columns in order:
+ *   acc = fma(float(weight), activation, acc). */
 void mk_matmul(mk_path path, const mk_matrix *weights, const mk_activations *x, size_t group_begin,
                size_t group_end, float *out, size_t out_stride);
 
@@ -156,19 +202,32 @@ typedef struct {
 void mk_kv_write(const mk_kv_layer *layer, int32_t block, size_t offset, const float *key,
                  const float *value);
 
-/* Attention of `group` query heads that share one kv head, for one token that sees the first
- * `length` > 0 keys. queries and out: [group][head_dim]; scratch: at least mk_attention_scratch
- * floats.
- *
- * A score is one chain over the dimensions, times `scale`. Keys are taken in tiles of 16 with an
- * online softmax: m' = max(m, tile maximum), c = exp(m - m'), p = exp(score - m'), sum lanes =
- * fma(sum lanes, c, p), acc = acc * c, then acc = fma(p, value, acc) key by key. Every 512 keys
- * a new partition starts from nothing; partitions are merged in order, and lanes of the sum are
- * added by the tree of mk_rms_norm.
+/* A run of tokens of one sequence, at most MK_QUERY_TOKENS, for which attention is computed
+ * together.
  */
-void mk_attention(mk_path path, const mk_kv_layer *layer, const int32_t *block_table, size_t length,
-                  size_t kv_head, size_t group, float scale, const float *queries, float *out,
-                  float *scratch);
+typedef struct {
+  const int32_t *block_table;
+  size_t tokens;
+  size_t length; /* keys that the first token sees, > 0; each next one sees one more */
+  size_t kv_head;
+  size_t group;  /* query heads that share the kv head */
+  float scale;
+  size_t stride; /* floats from one token's queries, and results, to the next one's */
+} mk_attention_run;
+
+/* Attention of the query heads of one kv head; queries and out: [token][head of group][head_dim],
+ * tokens `stride` apart; scratch: at least mk_attention_scratch floats.
+ *
+ * What a query gets does not depend on the others of the run. A score is one chain over the
+ * dimensions, times `scale`. Keys are taken in steps of 64 with an online softmax: m' = max(m,
+ * largest score), c = exp(m - m'), p = exp(score - m'); 16 lanes of the sum: lanes = fma(lanes, c,
+ * p of keys 0 to 15), then the p of each further 16 keys are added in order; acc = acc * c, then
+ * acc = fma(p, value, acc) key by key. Every 512 keys a new partition starts from nothing;
+ * partitions are merged in order, and lanes of the sum are added by the tree of mk_rms_norm.
+ * Source: FlashAttention (Dao and others, 2022), for the softmax.
+ */
+void mk_attention(mk_path path, const mk_kv_layer *layer, const mk_attention_run *run,
+                  const float *queries, float *out, float *scratch);
 size_t mk_attention_scratch(size_t group, size_t value_dim);
 
 /* Rotates pairs (x[2i], x[2i+1]), i < pairs, of each of `heads` heads of `head_dim` floats:

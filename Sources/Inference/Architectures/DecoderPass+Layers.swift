@@ -24,9 +24,9 @@ extension DecoderPass {
       for token in range { rotateAndStore(token, store, batch) }
     }
     let heads = configuration.keyValueHeads
-    pool.run(count: tokens * heads, grain: tokens > 16 ? 4 : 1) { thread, range in
+    pool.run(count: batch.runs.count * heads) { thread, range in
       for item in range {
-        attend(token: item / heads, head: item % heads, thread: thread, store, batch)
+        attend(batch.runs[item / heads], head: item % heads, thread: thread, store)
       }
     }
     if layer.attentionOutput.type.quantizesActivations {
@@ -129,14 +129,14 @@ extension DecoderPass {
   }
 
   private func attend(
-    token: Int, head: Int, thread: Int, _ store: KeyValueLayer, _ batch: TokenBatch
+    _ run: (first: Int, run: AttentionRun), head: Int, thread: Int, _ store: KeyValueLayer
   ) {
     let group = configuration.queriesPerKeyValueHead
-    let place = token * queryWidth + head * group * configuration.headDimension
+    let place = run.first * queryWidth + head * group * configuration.headDimension
     compute.attention(
-      store, blocks: batch.tables[token], length: batch.positions[token] + 1, keyValueHead: head,
-      group: group, scale: 1 / Float(configuration.headDimension).squareRoot(),
-      queries: queries.base + place, out: attended.values.base + place,
+      store, run.run, keyValueHead: head, group: group,
+      scale: 1 / Float(configuration.headDimension).squareRoot(), queries: queries.base + place,
+      out: attended.values.base + place, stride: queryWidth,
       scratch: scratch.base + thread * scratchStride)
   }
 

@@ -66,11 +66,15 @@ struct ModelTensors {
     case .f16: return .f16
     case .bf16: return .bf16
     case .q8_0: return .q8
+    case .q5_0: return .q5
+    case .q4_0: return .q4
+    case .q4K: return .q4K
+    case .q6K: return .q6K
     default:
       throw InferenceError(
         code: .modelUnsupported,
         message: "The tensor \(info.name) is stored as \(info.type.name); supported are F32, F16, "
-          + "BF16 and Q8_0: convert the model to one of them.",
+          + "BF16, Q8_0, Q5_0, Q4_0, Q4_K and Q6_K: convert the model to one of them.",
         context: ["tensor": info.name, "type": info.type.name])
     }
   }

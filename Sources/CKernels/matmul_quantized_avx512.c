@@ -1,0 +1,227 @@
+// Matrix multiplication by quantized weights, AVX-512 with VNNI. The chains are told at mk_matmul.
+//
+// A register tile is 32 rows by up to 6 tokens: 12 integer and 12 float accumulators, each
+// broadcast of four activations used for both halves of the rows. Integer sums start so that they
+// come out as the bits of 1.5 * 2^23 + dot (see mk_block): conversion to float, scaling by the
+// activation's scale and taking the surplus off are one fma.
+//
+// Loops: for a run of up to 32 blocks, for a panel of 32 rows, for a tile of tokens; between runs
+// the chains wait in `out`. Up to 6 tokens the runs are innermost, to read the weights straight on.
+
+#pragma STDC FP_CONTRACT OFF
+
+#if defined(__x86_64__)
+
+#include "avx512.h"
+
+#include "activations.h"
+#include "panel_avx512.h"
+
+#define TILE_TOKENS 6
+// Row groups that all runs of blocks are done for before the next ones: `out` of many tokens stays
+// in the second cache level.
+#define ROUND_GROUPS 16
+
+// Where a tile's results are, and which lanes of each row group exist.
+typedef struct {
+  float *out;
+  size_t stride;
+  __mmask16 lanes[MK_PANEL_GROUPS];
+  bool starts; // from zero, else from what is in `out`
+} tile_results;
+
+// The bits at which an integer sum starts, zero point taken off; `half` for q6_K.
+MK_INLINE int32_t start(const mk_panel_kind kind, const mk_block *x, int half) {
+  switch (kind) {
+    case MK_PANEL_Q8:
+      return x->start_q8;
+    case MK_PANEL_Q4:
+      return x->start_q4;
+    case MK_PANEL_Q6:
+      return x->start_q6[half];
+    default:
+      return MK_MAGIC_BITS;
+  }
+}
+
+// One block, or half of one: integer sums, then a step of every chain.
+MK_INLINE void take_part(const mk_panel_kind kind, const int groups, const int tokens,
+                         const int half, const mk_panel *panel, size_t block, const mk_block *x,
+                         size_t stride, __m512 acc[TILE_TOKENS][MK_PANEL_GROUPS]) {
+  const int halves = kind == MK_PANEL_Q6 ? 2 : 1;
+  const int steps = 8 / halves;
+  __m512i dot[TILE_TOKENS][MK_PANEL_GROUPS];
+#pragma clang loop unroll(full)
+  for (int t = 0; t < tokens; t++) {
+    dot[t][0] = _mm512_set1_epi32(start(kind, x + (size_t)t * stride, half));
+    if (groups == 2) dot[t][1] = dot[t][0];
+  }
+#pragma clang loop unroll(full)
+  for (int step = half * steps; step < (half + 1) * steps; step++) {
+    __m512i weight[MK_PANEL_GROUPS];
+#pragma clang loop unroll(full)
+    for (int g = 0; g < groups; g++) {
+      weight[g] = _mm512_loadu_si512(panel->values[g] + block * 512 + (size_t)step * 64);
+    }
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) {
+      int32_t four;
+      memcpy(&four, x[(size_t)t * stride].quants + step * 4, sizeof four);
+      const __m512i quants = _mm512_set1_epi32(four);
+#pragma clang loop unroll(full)
+      for (int g = 0; g < groups; g++) {
+        dot[t][g] = _mm512_dpbusd_epi32(dot[t][g], weight[g], quants);
+      }
+    }
+  }
+  const size_t place = (block * (size_t)halves + (size_t)half) * MK_PANEL_GROUPS * MK_ROW_GROUP;
+#pragma clang loop unroll(full)
+  for (int t = 0; t < tokens; t++) {
+    const mk_block *q = x + (size_t)t * stride;
+    const __m512 scale = _mm512_set1_ps(q->scale);
+    const __m512 offset = _mm512_set1_ps(q->offset);
+#pragma clang loop unroll(full)
+    for (int g = 0; g < groups; g++) {
+      const __m512 product = _mm512_fmadd_ps(_mm512_castsi512_ps(dot[t][g]), scale, offset);
+      const __m512 row_scale = _mm512_load_ps(panel->scales + place + g * MK_ROW_GROUP);
+      acc[t][g] = _mm512_fmadd_ps(row_scale, product, acc[t][g]);
+      if (kind == MK_PANEL_Q4_K) {
+        const __m512 min = _mm512_load_ps(panel->mins + place + g * MK_ROW_GROUP);
+        acc[t][g] = _mm512_fnmadd_ps(min, _mm512_set1_ps(q->scaled_sum), acc[t][g]);
+      }
+    }
+  }
+}
+
+MK_INLINE void tile(const mk_panel_kind kind, const int groups, const int tokens,
+                    const mk_panel *panel, const mk_block *x, size_t stride,
+                    const tile_results *results) {
+  __m512 acc[TILE_TOKENS][MK_PANEL_GROUPS];
+#pragma clang loop unroll(full)
+  for (int t = 0; t < tokens; t++) {
+#pragma clang loop unroll(full)
+    for (int g = 0; g < groups; g++) {
+      const float *at = results->out + (size_t)t * results->stride + g * MK_ROW_GROUP;
+      acc[t][g] = results->starts ? _mm512_setzero_ps()
+                                  : _mm512_maskz_loadu_ps(results->lanes[g], at);
+    }
+  }
+  const size_t blocks = panel->blocks;
+  for (size_t block = 0; block < blocks; block++) {
+    take_part(kind, groups, tokens, 0, panel, block, x + block, stride, acc);
+    if (kind == MK_PANEL_Q6) {
+      take_part(kind, groups, tokens, 1, panel, block, x + block, stride, acc);
+    }
+  }
+#pragma clang loop unroll(full)
+  for (int t = 0; t < tokens; t++) {
+#pragma clang loop unroll(full)
+    for (int g = 0; g < groups; g++) {
+      float *at = results->out + (size_t)t * results->stride + g * MK_ROW_GROUP;
+      _mm512_mask_storeu_ps(at, results->lanes[g], acc[t][g]);
+    }
+  }
+}
+
+// Tiles of every size, as functions.
+typedef void (*tile_function)(const mk_panel *, const mk_block *, size_t, const tile_results *);
+
+#define TILE(kind, groups, tokens)                                                            \
+  static MK_TARGET void tile_##kind##_##groups##_##tokens(                                    \
+      const mk_panel *panel, const mk_block *x, size_t stride, const tile_results *results) { \
+    tile(kind, groups, tokens, panel, x, stride, results);                                    \
+  }
+#define TILES(kind, groups)                                                  \
+  TILE(kind, groups, 1) TILE(kind, groups, 2) TILE(kind, groups, 3)          \
+  TILE(kind, groups, 4) TILE(kind, groups, 5) TILE(kind, groups, 6)          \
+  static const tile_function tiles_##kind##_##groups[TILE_TOKENS] = {        \
+      tile_##kind##_##groups##_1, tile_##kind##_##groups##_2,                \
+      tile_##kind##_##groups##_3, tile_##kind##_##groups##_4,                \
+      tile_##kind##_##groups##_5, tile_##kind##_##groups##_6};
+
+TILES(MK_PANEL_Q8, 1)
+TILES(MK_PANEL_Q8, 2)
+TILES(MK_PANEL_Q4, 1)
+TILES(MK_PANEL_Q4, 2)
+TILES(MK_PANEL_Q4_K, 1)
+TILES(MK_PANEL_Q4_K, 2)
+TILES(MK_PANEL_Q6, 1)
+TILES(MK_PANEL_Q6, 2)
+
+// Tokens of the next tile: 7 and 8 are better taken as two halves.
+static size_t next_tile(size_t left) {
+  if (left == 7 || left == 8) return 4;
+  return left < TILE_TOKENS ? left : TILE_TOKENS;
+}
+
+// All tokens over a run of blocks of one panel.
+MK_INLINE void run_panel(const mk_panel_kind kind, const tile_function *const tiles[2],
+                         const mk_matrix *weights, const mk_activations *x, size_t group,
+                         size_t groups, size_t block, size_t blocks, float *out,
+                         size_t out_stride) {
+  mk_panel_space space;
+  mk_panel panel;
+  mk_panel_prepare(kind, weights, group, groups, block, blocks, &space, &panel);
+  const size_t first = group * MK_ROW_GROUP;
+  tile_results results = {out + first, out_stride, {0xFFFF, 0xFFFF}, block == 0};
+  const size_t left = weights->rows - first - (groups - 1) * MK_ROW_GROUP;
+  if (left < MK_ROW_GROUP) results.lanes[groups - 1] = (__mmask16)((1u << left) - 1);
+  const size_t stride = mk_block_stride(weights->columns);
+  size_t token = 0;
+  while (token < x->tokens) {
+    const size_t count = next_tile(x->tokens - token);
+    tiles[groups - 1][count - 1](&panel, x->blocks + token * stride + block, stride, &results);
+    token += count;
+    results.out += count * out_stride;
+  }
+}
+
+MK_INLINE void run_kind(const mk_panel_kind kind, const tile_function *const tiles[2],
+                        const mk_matrix *weights, const mk_activations *x, size_t group_begin,
+                        size_t group_end, float *out, size_t out_stride) {
+  const size_t blocks = weights->columns / MK_BLOCK;
+  const size_t run_blocks = mk_run_blocks(blocks, MK_PANEL_BLOCKS);
+  const size_t at_once = x->tokens > TILE_TOKENS ? ROUND_GROUPS : MK_PANEL_GROUPS;
+  for (size_t begin = group_begin; begin < group_end; begin += at_once) {
+    const size_t end = group_end - begin < at_once ? group_end : begin + at_once;
+    for (size_t block = 0; block < blocks; block += run_blocks) {
+      const size_t run = blocks - block < run_blocks ? blocks - block : run_blocks;
+      for (size_t group = begin; group < end; group += MK_PANEL_GROUPS) {
+        const size_t groups = end - group < MK_PANEL_GROUPS ? end - group : MK_PANEL_GROUPS;
+        run_panel(kind, tiles, weights, x, group, groups, block, run, out, out_stride);
+      }
+    }
+  }
+}
+
+#define RUN(name, kind)                                                                         \
+  static MK_TARGET void name(const mk_matrix *weights, const mk_activations *x, size_t begin,   \
+                             size_t end, float *out, size_t out_stride) {                       \
+    static const tile_function *const tiles[2] = {tiles_##kind##_1, tiles_##kind##_2};          \
+    run_kind(kind, tiles, weights, x, begin, end, out, out_stride);                             \
+  }
+
+RUN(run_q8, MK_PANEL_Q8)
+RUN(run_q4, MK_PANEL_Q4)
+RUN(run_q4_k, MK_PANEL_Q4_K)
+RUN(run_q6, MK_PANEL_Q6)
+
+MK_TARGET void mk_matmul_quantized_avx512(const mk_matrix *weights, const mk_activations *x,
+                                          size_t group_begin, size_t group_end, float *out,
+                                          size_t out_stride) {
+  switch (weights->type) {
+    case MK_WEIGHT_Q4_0:
+      run_q4(weights, x, group_begin, group_end, out, out_stride);
+      break;
+    case MK_WEIGHT_Q4_K:
+      run_q4_k(weights, x, group_begin, group_end, out, out_stride);
+      break;
+    case MK_WEIGHT_Q6_K:
+      run_q6(weights, x, group_begin, group_end, out, out_stride);
+      break;
+    default:
+      run_q8(weights, x, group_begin, group_end, out, out_stride);
+  }
+}
+
+#endif
