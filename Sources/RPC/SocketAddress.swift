@@ -18,7 +18,7 @@ public enum SocketAddress: Sendable, Hashable {
     else { return nil }
     var host = String(text[..<colon])
     if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
-    guard !host.isEmpty else { return nil }
+    guard !host.isEmpty, !host.contains(where: { "[]/ ".contains($0) }) else { return nil }
     self = .tcp(host: host, port: port)
   }
 }

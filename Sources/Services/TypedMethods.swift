@@ -50,9 +50,17 @@ struct TypedMethods {
     do {
       return try await body()
     } catch let error as JobStoreError {
-      if error.code != .cancelled {
-        logger.warning(
-          "The store failed a call", metadata: ["method": "\(name)", "error": "\(error)"])
+      // What a client can bring about by itself must not fill the log.
+      let level: Logger.Level? =
+        switch error.code {
+        case .cancelled: nil
+        case .exhausted, .invalid: .debug
+        case .unavailable, .internal: .warning
+        }
+      if let level {
+        logger.log(
+          level: level, "The store failed a call",
+          metadata: ["method": "\(name)", "error": "\(error)"])
       }
       throw ServiceError.store(error)
     } catch WatchError.closed {

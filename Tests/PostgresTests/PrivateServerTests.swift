@@ -69,6 +69,30 @@ import Testing
     }
   }
 
+  @Test("two starts at the same moment set one server up")
+  func twoStarts() async throws {
+    try await withFolder { path in
+      let server = try server(path)
+      let starts = await withTaskGroup(of: Result<String, any Error>.self) { group in
+        for _ in 0..<4 {
+          group.addTask {
+            do { return .success(try await server.start()) } catch { return .failure(error) }
+          }
+        }
+        return await group.reduce(into: []) { $0.append($1) }
+      }
+      #expect(starts.contains { (try? $0.get()) == server.connectionString })
+      let connection = try await Connection.connect(
+        ConnectionConfiguration(connectionString: server.connectionString),
+        logger: TestServer.logger)
+      #expect(try await connection.query("SELECT 1").count == 1)
+      await connection.close()
+      let processID = try #require(server.processID)
+      await server.stop()
+      #expect(!isAlive(processID))
+    }
+  }
+
   @Test("only the server's user can enter its folders")
   func privacy() async throws {
     try await withFolder { path in

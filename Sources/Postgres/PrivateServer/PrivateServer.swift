@@ -16,6 +16,7 @@ public final class PrivateServer: Sendable {
   struct State {
     var child: ChildProcess?
     var lock: FolderLock?
+    var isStarting = false
   }
 
   let options: PrivateServerOptions
@@ -56,6 +57,15 @@ public final class PrivateServer: Sendable {
   @discardableResult
   public func start() async throws -> String {
     if processID != nil { return connectionString }
+    let mayStart = state.withLock { state in
+      defer { state.isStarting = true }
+      return !state.isStarting
+    }
+    guard mayStart else {
+      throw PostgresError(
+        code: .privateServer, message: "the private PostgreSQL server is being started already")
+    }
+    defer { state.withLock { $0.isStarting = false } }
     try prepareFolders()
     if state.withLock({ $0.lock == nil }) {
       let lock = try FolderLock(folder.lock)

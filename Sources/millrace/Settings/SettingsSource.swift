@@ -94,11 +94,16 @@ struct SettingsSource {
   private static func read(
     _ path: String, keys: Set<String>
   ) throws(CommandFailure) -> [String: [String]] {
+    guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+      throw CommandFailure(
+        "the settings file \(path) cannot be read; check that it is a text file, and its permissions"
+      )
+    }
     let loaded: Any?
     do {
-      loaded = try Yams.load(yaml: String(contentsOfFile: path, encoding: .utf8))
+      loaded = try Yams.load(yaml: text)
     } catch {
-      throw CommandFailure("the settings file \(path) cannot be read: \(error)")
+      throw CommandFailure("the settings file \(path) is no YAML: \(error)")
     }
     guard let loaded else { return [:] }
     guard let settings = loaded as? [String: Any] else {
