@@ -49,42 +49,68 @@ MK_INLINE void MK_NAME(score)(const int rows, const int vectors, const mk_rows *
   }
 }
 
-// The softmax step of one row: scores become weights; lanes, largest and correction are brought up
-// to date.
-MK_INLINE void MK_NAME(soften)(float *state, size_t value_dim, size_t tiles, size_t count,
-                               float scale) {
+// All ones in the lanes of a tile's keys that a row sees.
+MK_INLINE void MK_NAME(see)(size_t tile, size_t count, mk_v16i *seen) {
   const mk_v16i order = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  float *weights = mk_row_weights(state, value_dim);
-  float *lanes = mk_row_lanes(state, value_dim);
-  float *tail = mk_row_tail(state, value_dim);
+  *seen = order + (int32_t)(tile * MK_KEY_TILE) < (int32_t)count;
+}
+
+// Scales a row's scores; returns the largest of those that it sees, which are all if `whole`.
+MK_INLINE float MK_NAME(scale_scores)(const bool whole, float *weights, size_t tiles,
+                                      size_t count, float scale) {
   const mk_v16 lowest = MK_SPLAT(-INFINITY);
   mk_v16 top = lowest;
+  mk_v16i seen;
   for (size_t tile = 0; tile < tiles; tile++) {
-    const mk_v16i seen = order + (int32_t)(tile * MK_KEY_TILE) < (int32_t)count;
-    const mk_v16 raw = MK_LOAD(weights + tile * MK_KEY_TILE) * MK_SPLAT(scale);
-    const mk_v16 score = MK_SELECT(seen, raw, lowest);
+    mk_v16 score = MK_LOAD(weights + tile * MK_KEY_TILE) * MK_SPLAT(scale);
+    if (!whole) {
+      MK_NAME(see)(tile, count, &seen);
+      score = MK_SELECT(seen, score, lowest);
+    }
     MK_STORE(weights + tile * MK_KEY_TILE, score);
     top = MK_SELECT(score > top, score, top);
   }
-  const float before = tail[MK_LARGEST];
-  float largest = mk_max_vector(&top);
-  largest = largest > before ? largest : before;
-  mk_v16 change = MK_SPLAT(before - largest);
-  mk_v16 factor;
-  mk_exp_vector(&change, &factor);
-  mk_v16 sum = (mk_v16){0};
-  for (size_t tile = 0; tile < tiles; tile++) {
-    const mk_v16i seen = order + (int32_t)(tile * MK_KEY_TILE) < (int32_t)count;
-    const mk_v16 shifted = MK_LOAD(weights + tile * MK_KEY_TILE) - MK_SPLAT(largest);
-    mk_v16 weight;
-    mk_exp_vector(&shifted, &weight);
-    weight = MK_SELECT(seen, weight, (mk_v16){0});
-    MK_STORE(weights + tile * MK_KEY_TILE, weight);
-    sum = tile == 0 ? MK_FMA(MK_LOAD(lanes), factor, weight) : sum + weight;
+  return mk_max_vector(&top);
+}
+
+// The softmax step of rows: scores become weights; lanes, largest and correction are brought up to
+// date.
+MK_INLINE void MK_NAME(soften)(const int rows, const bool whole, const mk_rows *r,
+                               size_t value_dim, size_t tiles, float scale) {
+  mk_v16 changes = {0};
+  mk_v16 factors;
+#pragma clang loop unroll(full)
+  for (int i = 0; i < rows; i++) {
+    float *tail = mk_row_tail(r->states[i], value_dim);
+    const float before = tail[MK_LARGEST];
+    const float top = MK_NAME(scale_scores)(whole, mk_row_weights(r->states[i], value_dim), tiles,
+                                            r->counts[i], scale);
+    tail[MK_LARGEST] = top > before ? top : before;
+    changes[i] = before - tail[MK_LARGEST];
   }
-  MK_STORE(lanes, sum);
-  tail[MK_LARGEST] = largest;
-  tail[MK_CORRECTION] = factor[0];
+  mk_exp_vector(&changes, &factors);
+#pragma clang loop unroll(full)
+  for (int i = 0; i < rows; i++) {
+    float *weights = mk_row_weights(r->states[i], value_dim);
+    float *lanes = mk_row_lanes(r->states[i], value_dim);
+    float *tail = mk_row_tail(r->states[i], value_dim);
+    const mk_v16 largest = MK_SPLAT(tail[MK_LARGEST]);
+    mk_v16 sum = {0};
+    for (size_t tile = 0; tile < tiles; tile++) {
+      const mk_v16 shifted = MK_LOAD(weights + tile * MK_KEY_TILE) - largest;
+      mk_v16 weight;
+      mk_exp_vector(&shifted, &weight);
+      if (!whole) {
+        mk_v16i seen;
+        MK_NAME(see)(tile, r->counts[i], &seen);
+        weight = MK_SELECT(seen, weight, (mk_v16){0});
+      }
+      MK_STORE(weights + tile * MK_KEY_TILE, weight);
+      sum = tile == 0 ? MK_FMA(MK_LOAD(lanes), MK_SPLAT(factors[i]), weight) : sum + weight;
+    }
+    MK_STORE(lanes, sum);
+    tail[MK_CORRECTION] = factors[i];
+  }
 }
 
 // acc = acc * correction, then key by key acc = fma(weight, value, acc), for `vectors` vectors of
@@ -143,8 +169,12 @@ MK_INLINE void MK_NAME(take_rows)(const int rows, const mk_kv_layer *layer, floa
   for (; tile < step->tiles; tile++) {
     MK_NAME(score)(rows, 1, r, step, tile, layer->head_dim, value_dim);
   }
-  for (int i = 0; i < rows; i++) {
-    MK_NAME(soften)(r->states[i], value_dim, step->tiles, r->counts[i], scale);
+  bool whole = true;
+  for (int i = 0; i < rows; i++) whole = whole && r->counts[i] == MK_KEY_STEP;
+  if (whole) {
+    MK_NAME(soften)(rows, true, r, value_dim, MK_STEP_TILES, scale);
+  } else {
+    MK_NAME(soften)(rows, false, r, value_dim, step->tiles, scale);
   }
   size_t d = 0;
   for (; d + MK_VECTORS * 16 <= value_dim; d += MK_VECTORS * 16) {

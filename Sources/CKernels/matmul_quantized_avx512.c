@@ -21,6 +21,8 @@
 // Row groups that all runs of blocks are done for before the next ones: `out` of many tokens stays
 // in the second cache level.
 #define ROUND_GROUPS 16
+// Blocks of a run of nibbles for one tile: short, so that unpacking and products overlap.
+#define FEW_BLOCKS 4
 
 // Where a tile's results are, and which lanes of each row group exist.
 typedef struct {
@@ -180,8 +182,10 @@ MK_INLINE void run_kind(const mk_panel_kind kind, const tile_function *const til
                         const mk_matrix *weights, const mk_activations *x, size_t group_begin,
                         size_t group_end, float *out, size_t out_stride) {
   const size_t blocks = weights->columns / MK_BLOCK;
-  const size_t run_blocks = mk_run_blocks(blocks, MK_PANEL_BLOCKS);
-  const size_t at_once = x->tokens > TILE_TOKENS ? ROUND_GROUPS : MK_PANEL_GROUPS;
+  const bool few = x->tokens <= TILE_TOKENS;
+  const bool unpacks = kind == MK_PANEL_Q4 || kind == MK_PANEL_Q4_K;
+  const size_t run_blocks = mk_run_blocks(blocks, few && unpacks ? FEW_BLOCKS : MK_PANEL_BLOCKS);
+  const size_t at_once = few ? MK_PANEL_GROUPS : ROUND_GROUPS;
   for (size_t begin = group_begin; begin < group_end; begin += at_once) {
     const size_t end = group_end - begin < at_once ? group_end : begin + at_once;
     for (size_t block = 0; block < blocks; block += run_blocks) {

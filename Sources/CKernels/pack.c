@@ -25,24 +25,49 @@ size_t mk_packed_scale_bytes(mk_weight_type type, size_t rows, size_t columns) {
   }
 }
 
-// The values of one row of a group; a row that only pads the group stands for zeros.
-static void pack_values(const mk_matrix *to, size_t group, size_t lane, const uint8_t *row) {
-  size_t width = mk_source_columns(to->type);
-  for (size_t block = 0; block < to->columns / MK_BLOCK; block++) {
-    uint8_t *values = (uint8_t *)mk_block_values(to, group, block) + lane * 4;
-    size_t first = block * MK_BLOCK;
-    const uint8_t *from = row == NULL ? NULL : row + first / width * mk_source_bytes(to->type);
+// The values of one row of a group; a row that only pads the group stands for zeros. Compiled for
+// each type.
+static inline __attribute__((always_inline)) void pack_values_of(
+    const mk_weight_type type, const mk_matrix *to, size_t group, size_t lane,
+    const uint8_t *row) {
+  const size_t width = mk_source_columns(type);
+  const size_t bytes = mk_block_value_bytes(type);
+  uint8_t *values = (uint8_t *)mk_block_values(to, group, 0) + lane * 4;
+  for (size_t block = 0; block < to->columns / MK_BLOCK; block++, values += bytes) {
+    const size_t first = block * MK_BLOCK;
+    const uint8_t *from = row == NULL ? NULL : row + first / width * mk_source_bytes(type);
+    uint8_t spread[MK_BLOCK];
     for (size_t i = 0; i < MK_BLOCK; i++) {
-      uint8_t value = from == NULL ? (uint8_t)mk_zero_point(to->type)
-                                   : mk_source_value(to->type, from, first % width + i);
-      if (!mk_has_nibbles(to->type)) {
-        values[i / 4 * 64 + i % 4] = value;
-      } else if (i / 4 % 2 == 0) {
-        values[i / 8 * 64 + i % 4] = value;
-      } else {
-        values[i / 8 * 64 + i % 4] |= (uint8_t)(value << 4);
-      }
+      spread[i] = from == NULL ? (uint8_t)mk_zero_point(type)
+                               : mk_source_value(type, from, first % width + i);
     }
+    if (mk_has_nibbles(type)) {
+      for (size_t i = 0; i < MK_BLOCK / 2; i++) {
+        const size_t low = i / 4 * 8 + i % 4;
+        values[i / 4 * 64 + i % 4] = (uint8_t)(spread[low] | spread[low + 4] << 4);
+      }
+    } else {
+      for (size_t i = 0; i < MK_BLOCK; i += 4) memcpy(values + i * 16, spread + i, 4);
+    }
+  }
+}
+
+static void pack_values(const mk_matrix *to, size_t group, size_t lane, const uint8_t *row) {
+  switch (to->type) {
+    case MK_WEIGHT_Q5_0:
+      pack_values_of(MK_WEIGHT_Q5_0, to, group, lane, row);
+      break;
+    case MK_WEIGHT_Q4_0:
+      pack_values_of(MK_WEIGHT_Q4_0, to, group, lane, row);
+      break;
+    case MK_WEIGHT_Q4_K:
+      pack_values_of(MK_WEIGHT_Q4_K, to, group, lane, row);
+      break;
+    case MK_WEIGHT_Q6_K:
+      pack_values_of(MK_WEIGHT_Q6_K, to, group, lane, row);
+      break;
+    default:
+      pack_values_of(MK_WEIGHT_Q8_0, to, group, lane, row);
   }
 }
 

@@ -11,6 +11,9 @@
 #define MK_PANEL_GROUPS 2
 #define MK_PANEL_BLOCKS 32
 
+// How far ahead of unpacking packed nibbles are asked for.
+#define MK_PREFETCH_BYTES 4096
+
 // What the tile has to do for a weight type.
 typedef enum {
   MK_PANEL_Q8 = 0, // a scale a block, zero at 128: q8_0, q5_0
@@ -51,6 +54,7 @@ MK_INLINE void mk_spread_nibbles(const uint8_t *from, uint8_t *to) {
   const __m512i mask = _mm512_set1_epi8(15);
 #pragma clang loop unroll(full)
   for (int i = 0; i < 4; i++) {
+    _mm_prefetch((const char *)from + i * 64 + MK_PREFETCH_BYTES, _MM_HINT_T0);
     const __m512i pair = _mm512_loadu_si512(from + i * 64);
     _mm512_store_si512(to + i * 128, _mm512_and_si512(pair, mask));
     _mm512_store_si512(to + i * 128 + 64, _mm512_and_si512(_mm512_srli_epi16(pair, 4), mask));
