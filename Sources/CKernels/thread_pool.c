@@ -1,14 +1,18 @@
 // A small pool of compute threads for data-parallel loops.
 //
-// A run is published by raising `epoch`; workers and caller then take pieces from a shared counter
-// until none is left. Waiting is in three stages: spin, yield, sleep. Which thread computes a piece
-// never changes its result.
+// A run is published as a ticket: its number, and the next of its pieces to be taken. Caller and
+// workers take pieces until none is left; the caller then waits for pieces that others have begun,
+// not for threads. So a worker that gets no processor, because other programs are busy, holds
+// nobody up. Waiting is in three stages: spin, yield, sleep. Which thread computes a piece never
+// changes its result.
 
 #pragma STDC FP_CONTRACT OFF
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "CKernels.h"
@@ -23,12 +27,15 @@ struct mk_thread_pool {
   pthread_mutex_t lock;
   pthread_cond_t wake;
   pthread_cond_t done;
-  atomic_uint epoch;
-  atomic_size_t next;
-  atomic_size_t running;
-  atomic_uint sleepers;
+  // The run's number in the upper half, the next piece in the lower half.
+  atomic_uint_least64_t ticket;
+  atomic_uint pieces;
+  atomic_uint finished;
+  atomic_bool worker_sleeps;
   atomic_bool caller_sleeps;
   atomic_bool stopping;
+  // Of the run that the ticket is for; they stay as they are until all its pieces are finished, so
+  // only who has taken a piece may read them.
   size_t count;
   size_t grain;
   mk_work work;
@@ -46,20 +53,43 @@ static inline void relax(void) {
 #endif
 }
 
-static void take_pieces(mk_thread_pool *pool, size_t thread) {
-  for (;;) {
-    size_t begin = atomic_fetch_add_explicit(&pool->next, pool->grain, memory_order_relaxed);
-    if (begin >= pool->count) return;
-    size_t left = pool->count - begin;
+static inline unsigned run_of(uint64_t ticket) { return (unsigned)(ticket >> 32); }
+
+// Takes a piece of the run if one is left. A ticket of a later run is left alone.
+static bool take_piece(mk_thread_pool *pool, unsigned run, unsigned *piece) {
+  uint64_t ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
+  while (run_of(ticket) == run) {
+    *piece = (unsigned)ticket;
+    if (*piece >= atomic_load_explicit(&pool->pieces, memory_order_relaxed)) return false;
+    if (atomic_compare_exchange_weak_explicit(&pool->ticket, &ticket, ticket + 1,
+                                              memory_order_acq_rel, memory_order_acquire)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static void do_pieces(mk_thread_pool *pool, unsigned run, size_t thread) {
+  unsigned piece;
+  while (take_piece(pool, run, &piece)) {
+    const unsigned pieces = atomic_load_explicit(&pool->pieces, memory_order_relaxed);
+    const size_t begin = piece * pool->grain;
+    const size_t left = pool->count - begin;
     pool->work(pool->context, thread, begin, begin + (left < pool->grain ? left : pool->grain));
+    // From the last piece on, the caller may publish another run.
+    if (atomic_fetch_add(&pool->finished, 1) + 1 == pieces && atomic_load(&pool->caller_sleeps)) {
+      pthread_mutex_lock(&pool->lock);
+      pthread_cond_signal(&pool->done);
+      pthread_mutex_unlock(&pool->lock);
+    }
   }
 }
 
-// Returns the epoch after `seen`, having waited for it.
-static unsigned wait_for_work(mk_thread_pool *pool, unsigned seen) {
+// Returns the number of the run after `seen`, having waited for it.
+static unsigned wait_for_run(mk_thread_pool *pool, unsigned seen) {
   for (int i = 0; i < SPINS + YIELDS; i++) {
-    unsigned epoch = atomic_load_explicit(&pool->epoch, memory_order_acquire);
-    if (epoch != seen) return epoch;
+    unsigned run = run_of(atomic_load_explicit(&pool->ticket, memory_order_acquire));
+    if (run != seen) return run;
     if (i < SPINS) {
       relax();
     } else {
@@ -67,11 +97,13 @@ static unsigned wait_for_work(mk_thread_pool *pool, unsigned seen) {
     }
   }
   pthread_mutex_lock(&pool->lock);
-  atomic_fetch_add(&pool->sleepers, 1);
-  while (atomic_load(&pool->epoch) == seen) pthread_cond_wait(&pool->wake, &pool->lock);
-  atomic_fetch_sub(&pool->sleepers, 1);
+  for (;;) {
+    atomic_store(&pool->worker_sleeps, true);
+    if (run_of(atomic_load(&pool->ticket)) != seen) break;
+    pthread_cond_wait(&pool->wake, &pool->lock);
+  }
   pthread_mutex_unlock(&pool->lock);
-  return atomic_load(&pool->epoch);
+  return run_of(atomic_load(&pool->ticket));
 }
 
 static void *worker(void *argument) {
@@ -80,28 +112,30 @@ static void *worker(void *argument) {
   mk_thread_pool *pool = start.pool;
   unsigned seen = 0;
   for (;;) {
-    seen = wait_for_work(pool, seen);
+    seen = wait_for_run(pool, seen);
     if (atomic_load(&pool->stopping)) return NULL;
-    take_pieces(pool, start.index);
-    if (atomic_fetch_sub(&pool->running, 1) == 1 && atomic_load(&pool->caller_sleeps)) {
-      pthread_mutex_lock(&pool->lock);
-      pthread_cond_signal(&pool->done);
-      pthread_mutex_unlock(&pool->lock);
-    }
+    do_pieces(pool, seen, start.index);
   }
 }
 
-static void publish(mk_thread_pool *pool) {
-  atomic_fetch_add(&pool->epoch, 1);
-  if (atomic_load(&pool->sleepers) == 0) return;
-  pthread_mutex_lock(&pool->lock);
-  pthread_cond_broadcast(&pool->wake);
-  pthread_mutex_unlock(&pool->lock);
+// Publishes a run of `pieces` pieces. Returns its number.
+static unsigned publish(mk_thread_pool *pool, unsigned pieces) {
+  const unsigned run = run_of(atomic_load_explicit(&pool->ticket, memory_order_relaxed)) + 1;
+  atomic_store_explicit(&pool->pieces, pieces, memory_order_relaxed);
+  atomic_store_explicit(&pool->finished, 0, memory_order_relaxed);
+  atomic_store(&pool->ticket, (uint64_t)run << 32);
+  // Who goes to sleep after this sees the run. Sleepers are woken once, however long they take.
+  if (atomic_exchange(&pool->worker_sleeps, false)) {
+    pthread_mutex_lock(&pool->lock);
+    pthread_cond_broadcast(&pool->wake);
+    pthread_mutex_unlock(&pool->lock);
+  }
+  return run;
 }
 
-static void wait_for_workers(mk_thread_pool *pool) {
+static void wait_for_pieces(mk_thread_pool *pool, unsigned pieces) {
   for (int i = 0; i < SPINS + YIELDS; i++) {
-    if (atomic_load_explicit(&pool->running, memory_order_acquire) == 0) return;
+    if (atomic_load_explicit(&pool->finished, memory_order_acquire) == pieces) return;
     if (i < SPINS) {
       relax();
     } else {
@@ -110,7 +144,7 @@ static void wait_for_workers(mk_thread_pool *pool) {
   }
   pthread_mutex_lock(&pool->lock);
   atomic_store(&pool->caller_sleeps, true);
-  while (atomic_load(&pool->running) != 0) pthread_cond_wait(&pool->done, &pool->lock);
+  while (atomic_load(&pool->finished) != pieces) pthread_cond_wait(&pool->done, &pool->lock);
   atomic_store(&pool->caller_sleeps, false);
   pthread_mutex_unlock(&pool->lock);
 }
@@ -143,7 +177,7 @@ mk_thread_pool *mk_thread_pool_create(size_t threads) {
 void mk_thread_pool_destroy(mk_thread_pool *pool) {
   if (pool == NULL) return;
   atomic_store(&pool->stopping, true);
-  publish(pool);
+  publish(pool, 0);
   for (size_t index = 1; index <= pool->started; index++) pthread_join(pool->handles[index], NULL);
   pthread_cond_destroy(&pool->done);
   pthread_cond_destroy(&pool->wake);
@@ -159,13 +193,14 @@ void mk_thread_pool_run(mk_thread_pool *pool, size_t count, size_t grain, mk_wor
     if (count > 0) work(context, 0, 0, count);
     return;
   }
+  // So many pieces that their number fits; a worker must not read these before it has taken one.
+  while (count / grain >= UINT32_MAX) grain *= 2;
+  const unsigned pieces = (unsigned)(count / grain + (count % grain != 0));
   pool->count = count;
   pool->grain = grain;
   pool->work = work;
   pool->context = context;
-  atomic_store(&pool->next, 0);
-  atomic_store(&pool->running, pool->started);
-  publish(pool);
-  take_pieces(pool, 0);
-  wait_for_workers(pool);
+  const unsigned run = publish(pool, pieces);
+  do_pieces(pool, run, 0);
+  wait_for_pieces(pool, pieces);
 }

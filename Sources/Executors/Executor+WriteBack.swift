@@ -97,6 +97,11 @@ extension Executor {
     _ sequence: UInt64, _ write: LeaseWrite, _ result: WriteResult, _ loop: StepLoop
   ) {
     let hasLeft = active.withLock { $0.didWrite(sequence, write, result) }
+    if case .failed(let failure) = write.end, result == .written {
+      logger.notice(
+        "A job failed",
+        metadata: ["job": "\(write.lease.job)", "code": "\(failure.code.rawValue)"])
+    }
     guard hasLeft, write.end == nil || result == .leaseLost else { return }
     loop.remove([sequence])
   }

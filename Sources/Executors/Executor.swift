@@ -119,6 +119,8 @@ public final class Executor: Service {
           nextHeartbeat = .now + configuration.heartbeatInterval
         }
       } catch {
+        // The next tick tries again, a heartbeat at once: what was suspicious still is.
+        intent.withLock { $0.isSuspicious = true }
         logger.warning("The leases cannot be renewed yet", metadata: ["error": "\(error)"])
       }
     }
@@ -189,10 +191,8 @@ public final class Executor: Service {
     guard !room.isEmpty else { return }
     intent.withLock { $0.idleModels.formUnion(room.keys) }
     let claimed = try await store.claim(ClaimRequest(executor: id, room: room))
-    for job in claimed { begin(job, loop) }
-    let counts = Dictionary(grouping: claimed, by: \.job.spec.model).mapValues(\.count)
-    let full = room.filter { counts[$0.key, default: 0] >= $0.value }.map(\.key)
-    intent.withLock { $0.idleModels.subtract(full) }
+    for job in claimed.jobs { begin(job, loop) }
+    intent.withLock { $0.idleModels.subtract(claimed.modelsWithMore) }
   }
 
   private func begin(_ claimed: ClaimedJob, _ loop: StepLoop) {

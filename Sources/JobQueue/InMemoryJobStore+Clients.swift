@@ -96,6 +96,15 @@ extension InMemoryJobStore {
         job: entry.job.withoutPrompt, chunks: chunks.map { $0.dropping(before: start) })
     }
   }
+
+  public func progress(of ids: [JobID]) async throws(JobStoreError) -> [JobID: JobProgress] {
+    guard ids.count <= JobLimits.jobsPerGet else {
+      throw .tooMany("ids", limit: JobLimits.jobsPerGet)
+    }
+    return state.withLock { state in
+      ids.reduce(into: [:]) { $0[$1] = state.jobs[$1]?.job.progress }
+    }
+  }
 }
 
 extension InMemoryJobStore.State {

@@ -13,27 +13,30 @@ extension InMemoryJobStore {
     }
   }
 
-  public func claim(_ request: ClaimRequest) async throws(JobStoreError) -> [ClaimedJob] {
+  public func claim(_ request: ClaimRequest) async throws(JobStoreError) -> ClaimResult {
     let now = now()
     return try change { state, signals in
       guard let executor = state.executors[request.executor], !executor.isDraining,
         executor.expireTime > now
-      else { return [] }
+      else { return ClaimResult() }
       let running = state.runningPerTenant()
-      var claimed: [ClaimedJob] = []
+      var result = ClaimResult()
       for (model, room) in request.room where room > 0 {
-        for id in state.candidates(for: model, running: running, at: now).prefix(room) {
+        let candidates = state.candidates(for: model, running: running, at: now)
+        for id in candidates.prefix(room) {
           guard var entry = state.jobs[id], entry.job.claim(by: request.executor, at: now) else {
             continue
           }
           entry.claimTime = now
           state.jobs[id] = entry
-          claimed.append(
+          result.jobs.append(
             ClaimedJob(job: entry.job, committedTokens: entry.chunks.flatMap(\.tokens)))
         }
+        if candidates.count > room { result.modelsWithMore.insert(model) }
       }
-      signals += claimed.map { .progressed($0.job.id, nil) }
-      return claimed.sorted { $0.job.goesBefore($1.job) }
+      signals += result.jobs.map { .progressed($0.job.id, nil) }
+      result.jobs.sort { $0.job.goesBefore($1.job) }
+      return result
     }
   }
 

@@ -6,7 +6,9 @@
 /// to the same words. Every method is one transaction: it happens whole or not at all.
 ///
 /// The store has its own clock, so that machines whose clocks differ agree about leases.
-public protocol JobStore: Sendable {
+///
+/// What follows jobs, their output and the store's signals, is in `WatchedStore`.
+public protocol JobStore: WatchedStore {
   // MARK: Clients
 
   /// Stores new jobs, all or none, in order.
@@ -39,16 +41,6 @@ public protocol JobStore: Sendable {
   /// - Returns: the job as it now is; `nil` when there is no such job.
   func cancel(_ id: JobID, tenant: String?) async throws(JobStoreError) -> Job?
 
-  /// The job, and its committed output from a token index on.
-  ///
-  /// Job and chunks are of one moment: a terminal job comes with its last chunk.
-  /// - Parameter maxTokens: a bound on the size of the answer; at least one chunk is returned
-  ///   where there is one.
-  /// - Returns: `nil` when there is no such job.
-  func output(
-    of id: JobID, from index: Int, maxTokens: Int
-  ) async throws(JobStoreError) -> OutputPage?
-
   // MARK: Executors
 
   /// Makes the executor known and starts its lease; called again, it renews both.
@@ -61,7 +53,7 @@ public protocol JobStore: Sendable {
   ///
   /// Where very many tenants wait, a claim may be fair among some of them only, as long as it
   /// comes round to all. A job that is stored but cannot be read is failed on the way.
-  func claim(_ request: ClaimRequest) async throws(JobStoreError) -> [ClaimedJob]
+  func claim(_ request: ClaimRequest) async throws(JobStoreError) -> ClaimResult
 
   /// Renews the executor's lease, for all of its jobs in one statement.
   ///
@@ -106,13 +98,6 @@ public protocol JobStore: Sendable {
   func drain(_ executor: ExecutorID) async throws(JobStoreError) -> Bool
 
   func statistics() async throws(JobStoreError) -> QueueStatistics
-
-  /// What happens in the store from now on, here and on other machines.
-  ///
-  /// Signals are hints that save waiting: one may be late, lost or repeated (the listener
-  /// reports `.interrupted` after an outage), so whoever uses them also looks at the store
-  /// from time to time. A subscriber that does not read loses the oldest signals.
-  func signals() -> AsyncStream<JobSignal>
 }
 
 /// A job to be stored.
@@ -151,6 +136,21 @@ public struct ClaimRequest: Hashable, Sendable {
   public init(executor: ExecutorID, room: [String: Int]) {
     self.executor = executor
     self.room = room
+  }
+}
+
+/// What a claim brought.
+public struct ClaimResult: Hashable, Sendable {
+  /// By priority, then age.
+  public var jobs: [ClaimedJob]
+  /// Of the models that were asked for, those for which more jobs were ready than were handed out:
+  /// there was no room for them, or another claim held them at that moment. Asking again is worth
+  /// it. For the others the queue had nothing more.
+  public var modelsWithMore: Set<String>
+
+  public init(jobs: [ClaimedJob] = [], modelsWithMore: Set<String> = []) {
+    self.jobs = jobs
+    self.modelsWithMore = modelsWithMore
   }
 }
 

@@ -16,10 +16,11 @@ extension GenerationSpec {
     var found = Violations()
     // By bytes, as the database compares: two spellings of one character are two names.
     let model = catalog.models.first { $0.name.utf8.elementsEqual(self.model.utf8) }
+    let names = catalog.models.map(\.name).joined(separator: ", ")
     if self.model.isEmpty {
-      found.add("model", "is required; one of \(catalog.models.map(\.name))")
+      found.add("model", "is required; one of: \(names)")
     } else if model == nil {
-      found.add("model", "is not served here; one of \(catalog.models.map(\.name))")
+      found.add("model", "is not served here; one of: \(names)")
     }
     checkPrompt(&found)
     checkSampling(&found)

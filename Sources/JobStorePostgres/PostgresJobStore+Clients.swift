@@ -45,14 +45,20 @@ extension PostgresJobStore {
   private func store(
     _ submissions: [Submission], reserved: Int
   ) async throws(JobStoreError) -> [SubmitResult] {
-    let now = now
-    let results: [SubmitResult]
-    do {
-      results = try await perform { connection in
-        let rows = try await connection.transaction([
-          Statement.submit(submissions, now: now), Statement.submitted(submissions),
-        ])
-        return try Self.results(of: submissions, inserted: rows[0], jobs: rows[1])
+    var results: [SubmitResult] = []
+    do throws(JobStoreError) {
+      var stored = try await insert(submissions)
+      // A known job may be deleted, as one that is old enough, before it is read. The second time
+      // it is not known any more.
+      let missing = submissions.filter { stored.job(of: $0) == nil }
+      if !missing.isEmpty { stored.add(try await insert(missing)) }
+      for submission in submissions {
+        guard let result = stored.take(submission) else {
+          throw JobStoreError(
+            code: .unavailable,
+            message: "jobs with the same request ids are being deleted; try again")
+        }
+        results.append(result)
       }
     } catch {
       // Whether it was stored may not be known; the next count will tell.
@@ -65,23 +71,47 @@ extension PostgresJobStore {
     return results
   }
 
-  private static func results(
-    of submissions: [Submission], inserted: Rows, jobs: Rows
-  ) throws -> [SubmitResult] {
-    var inserted = Set(try inserted.map { JobID(try $0.decode("id")) })
-    let jobs = try jobs.map { try Job(row: $0) }
-    let byRequest = Dictionary(
-      jobs.filter { $0.requestID != nil }.map { (Request($0.tenant, $0.requestID), $0) },
-      uniquingKeysWith: { first, _ in first })
-    let byID = Dictionary(jobs.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
-    return try submissions.map { submission in
-      let job =
-        submission.requestID == nil ? byID[submission.id] : byRequest[Request(submission)]
-      guard let job else {
-        throw JobStoreError(code: .internal, message: "a submitted job was not found again")
+  private func insert(_ submissions: [Submission]) async throws(JobStoreError) -> StoredJobs {
+    let now = now
+    return try await perform { connection in
+      let rows = try await connection.transaction([
+        Statement.submit(submissions, now: now), Statement.submitted(submissions),
+      ])
+      return StoredJobs(
+        inserted: Set(try rows[0].map { JobID(try $0.decode("id")) }),
+        jobs: try rows[1].map { try Job(row: $0) })
+    }
+  }
+
+  /// The jobs of submissions, those that were there and those that were made.
+  private struct StoredJobs: Sendable {
+    private var inserted: Set<JobID>
+    private var byID: [JobID: Job] = [:]
+    private var byRequest: [Request: Job] = [:]
+
+    init(inserted: Set<JobID>, jobs: [Job]) {
+      self.inserted = inserted
+      for job in jobs {
+        byID[job.id] = job
+        if job.requestID != nil { byRequest[Request(job.tenant, job.requestID)] = job }
       }
-      return SubmitResult(
-        job: job, isNew: job.id == submission.id && inserted.remove(job.id) != nil)
+    }
+
+    mutating func add(_ other: StoredJobs) {
+      inserted.formUnion(other.inserted)
+      byID.merge(other.byID) { _, new in new }
+      byRequest.merge(other.byRequest) { _, new in new }
+    }
+
+    func job(of submission: Submission) -> Job? {
+      submission.requestID == nil ? byID[submission.id] : byRequest[Request(submission)]
+    }
+
+    /// The result of a submission. A job is new once.
+    mutating func take(_ submission: Submission) -> SubmitResult? {
+      guard let job = job(of: submission) else { return nil }
+      let isNew = job.id == submission.id && inserted.remove(job.id) != nil
+      return SubmitResult(job: job, isNew: isNew)
     }
   }
 

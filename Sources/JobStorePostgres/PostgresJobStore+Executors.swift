@@ -7,14 +7,14 @@ extension PostgresJobStore {
     _ executor: ExecutorDescription, leaseDuration: Duration
   ) async throws(JobStoreError) {
     let statement = Statement.register(executor, leaseDuration: leaseDuration, now: now)
-    try await perform(on: executorPool) { _ = try await $0.query(statement) }
+    try await perform(on: leasePool) { _ = try await $0.query(statement) }
   }
 
   public func heartbeat(
     _ executor: ExecutorID, leases: [Lease], leaseDuration: Duration
   ) async throws(JobStoreError) -> HeartbeatResult {
     let now = now
-    let (result, released) = try await perform(on: executorPool) {
+    let (result, released) = try await perform(on: leasePool) {
       connection -> (HeartbeatResult, [JobID]) in
       let rows = try await connection.transaction([
         Statement.timeLimit(Statement.heartbeatTimeLimit),
@@ -65,20 +65,25 @@ extension PostgresJobStore {
 
   public func executors() async throws(JobStoreError) -> [ExecutorStatus] {
     try await perform { connection in
-      try await connection.query(.executors).map { row in
-        ExecutorStatus(
-          description: ExecutorDescription(
-            id: ExecutorID(try row.decode("id", as: UUID.self)), host: try row.decode("host"),
-            processID: try row.decode("process_id"), models: try row.decode("models"),
-            slots: try row.decode("slots")),
-          startTime: try row.decode("start_time"), heartbeatTime: try row.decode("heartbeat_time"),
-          expireTime: try row.decode("expire_time"), isDraining: try row.decode("is_draining"),
-          runningJobs: try row.decode("running_jobs"))
-      }
+      try await connection.query(.executors).map { try ExecutorStatus(row: $0) }
     }
   }
 
   public func drain(_ executor: ExecutorID) async throws(JobStoreError) -> Bool {
     try await perform { try await !$0.query(.drain(executor)).isEmpty }
+  }
+}
+
+extension ExecutorStatus {
+  /// Reads a row of `Statement.executors`.
+  init(row: Row) throws {
+    self.init(
+      description: ExecutorDescription(
+        id: ExecutorID(try row.decode("id", as: UUID.self)), host: try row.decode("host"),
+        processID: try row.decode("process_id"), models: try row.decode("models"),
+        slots: try row.decode("slots")),
+      startTime: try row.decode("start_time"), heartbeatTime: try row.decode("heartbeat_time"),
+      expireTime: try row.decode("expire_time"), isDraining: try row.decode("is_draining"),
+      runningJobs: try row.decode("running_jobs"))
   }
 }

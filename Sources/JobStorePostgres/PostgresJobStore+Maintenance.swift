@@ -2,41 +2,54 @@ import Foundation
 public import JobQueue
 import Logging
 import Postgres
+import Synchronization
 
 extension PostgresJobStore {
   public func rescue(limit: Int) async throws(JobStoreError) -> [Job] {
+    try await rescue(limit: limit, reach: nil)
+  }
+
+  private func rescue(limit: Int, reach: Duration?) async throws(JobStoreError) -> [Job] {
     let now = now
     let jobs = try await perform(on: executorPool) { connection in
-      try await self.rescue(limit: limit, now: now, on: connection)
+      try await self.rescue(limit: limit, reach: reach, now: now, on: connection)
     }
     announce(JobSignal.rescued(jobs))
     return jobs
   }
 
   private func rescue(
-    limit: Int, now: Timestamp?, on connection: Connection
+    limit: Int, reach: Duration?, now: Timestamp?, on connection: Connection
   ) async throws -> [Job] {
     let rows = try await connection.transaction([
-      Statement.rescue(limit: Int32(clamping: max(limit, 0)), now: now),
-      Statement.forgetExpired(now: now),
+      Statement.rescue(limit: Int32(clamping: max(limit, 0)), reach: reach, now: now),
+      Statement.forgetExpired(reach: reach, now: now),
     ])
     return readable(rows[0])
   }
 
-  /// Ends the leases of all executors and returns their jobs to the queue, the attempt counted.
+  /// Ends the leases of this machine's processes that are gone, and returns their jobs to the queue,
+  /// the attempt counted.
   ///
-  /// For the start of a service whose database is its own, when it is known that no process of an
-  /// earlier start lives: its jobs need not wait until their leases run out. Works before `run()`.
+  /// For the start of a service, before it registers an executor of its own: what an earlier
+  /// start left behind need not wait until its lease runs out. Executors that live keep theirs,
+  /// and so do those of other machines, of which nothing is known. Works before `run()`.
   public func expireLeases() async throws(JobStoreError) {
     let now = now
     do {
       let connection = try await Connection.connect(connection, logger: logger)
-      try await connection.query(.endLeases(now: now))
-      var rescued: [Job]
-      repeat {
-        rescued = try await rescue(limit: configuration.maintenanceBatch, now: now, on: connection)
-        announce(JobSignal.rescued(rescued))
-      } while !rescued.isEmpty
+      let gone = try await connection.query(.executors).map { try ExecutorStatus(row: $0) }
+        .map(\.description).filter(\.isGone)
+      if !gone.isEmpty {
+        try await connection.query(.endLeases(of: gone.map(\.id), now: now))
+        var rescued: [Job]
+        repeat {
+          // Without reach, no leases but the ended ones count as lapsed.
+          rescued = try await rescue(
+            limit: configuration.maintenanceBatch, reach: .zero, now: now, on: connection)
+          announce(JobSignal.rescued(rescued))
+        } while !rescued.isEmpty
+      }
       await connection.close()
     } catch {
       throw JobStoreError(mapping: error)
@@ -114,7 +127,8 @@ extension PostgresJobStore {
   }
 
   private func moveJobs() async throws(JobStoreError) {
-    let rescued = try await rescue(limit: configuration.maintenanceBatch)
+    let reach = reachability.withLock { $0.look(at: .now) }
+    let rescued = try await rescue(limit: configuration.maintenanceBatch, reach: reach)
     let expired = try await expire(limit: configuration.maintenanceBatch)
     let limit = Int32(clamping: configuration.maintenanceBatch)
     let now = now
@@ -139,10 +153,23 @@ extension PostgresJobStore {
     do {
       try await body()
     } catch {
+      if error.code == .unavailable { reachability.withLock { $0.fail() } }
       guard error.code != .cancelled else { return }
       logger.log(
         level: error.code == .unavailable ? .debug : .warning, "\(what) failed",
         metadata: ["error": "\(error)"])
     }
+  }
+}
+
+extension ExecutorDescription {
+  /// Whether it was a process of this machine that has ended.
+  ///
+  /// An executor with this process's own number is one of an earlier life: containers give every
+  /// start the same number.
+  fileprivate var isGone: Bool {
+    guard host == ProcessInfo.processInfo.hostName, processID > 0 else { return false }
+    if processID == ProcessInfo.processInfo.processIdentifier { return true }
+    return kill(processID, 0) != 0 && errno == ESRCH
   }
 }

@@ -14,16 +14,24 @@ public final class PostgresJobStore: JobStore, Service {
   private static let executorWaitTimeout = Duration.seconds(3)
 
   let clientPool: ConnectionPool
-  /// The connections of executors and maintenance: leases do not wait behind clients.
+  /// The connections of executors and maintenance: they do not wait behind clients.
   let executorPool: ConnectionPool
+  /// The connection on which leases are renewed: it waits behind nothing else.
+  let leasePool: ConnectionPool
   let connection: ConnectionConfiguration
   let configuration: PostgresJobStoreConfiguration
   let hub = JobSignalHub()
   let notifier: Notifier
   let gauge: Mutex<QueueGauge>
+  /// How long maintenance has reached the database.
+  let reachability: Mutex<Reachability>
   /// Per model, the tenant after which the next claim begins to look.
   let claimPivots = Mutex<[String: String]>([:])
   let logger: Logger
+
+  /// Every statement of the store is made for its indexes. A plan that was made while the tables
+  /// were small must not be kept when they are large, and none is worth being compiled.
+  private static let sessionSettings = ["enable_seqscan": "off", "jit": "off"]
 
   private init(
     connection: ConnectionConfiguration, configuration: PostgresJobStoreConfiguration,
@@ -39,6 +47,11 @@ public final class PostgresJobStore: JobStore, Service {
     executors.minConnections = min(1, executors.maxConnections)
     executors.waitTimeout = min(executors.waitTimeout, Self.executorWaitTimeout)
     executorPool = ConnectionPool(connection: connection, configuration: executors, logger: logger)
+    var leases = executors
+    leases.maxConnections = 1
+    leases.minConnections = 1
+    leasePool = ConnectionPool(connection: connection, configuration: leases, logger: logger)
+    reachability = Mutex(Reachability(interval: configuration.maintenanceInterval))
     gauge = Mutex(
       QueueGauge(
         limit: configuration.maxQueuedJobs, interval: configuration.queueCountInterval))
@@ -56,7 +69,7 @@ public final class PostgresJobStore: JobStore, Service {
   ) async throws(JobStoreError) -> PostgresJobStore {
     let connection = ConnectionConfiguration(
       connectionString: connectionString, connectTimeout: configuration.connectTimeout,
-      statementTimeout: configuration.statementTimeout)
+      statementTimeout: configuration.statementTimeout, settings: sessionSettings)
     do {
       try await prepareSchema(connection, configuration: configuration, logger: logger)
     } catch {
@@ -71,6 +84,7 @@ public final class PostgresJobStore: JobStore, Service {
   ) async throws {
     var configuration = configuration
     configuration.statementTimeout = nil  // a migration takes as long as it takes
+    configuration.settings = [:]
     let connection = try await Connection.connect(configuration, logger: logger)
     guard await connection.serverVersion >= 140_000 else {
       await connection.close()
@@ -79,7 +93,7 @@ public final class PostgresJobStore: JobStore, Service {
     }
     let migrator = Migrator(logger: logger)
     if store.migratesSchema {
-      try await migrator.migrate(on: connection)
+      try await migrator.migrate(on: connection, observedWith: configuration)
     } else if try await !migrator.status(on: connection).pending.isEmpty {
       await connection.close()
       throw JobStoreError(
@@ -95,6 +109,7 @@ public final class PostgresJobStore: JobStore, Service {
       await withDiscardingTaskGroup { group in
         group.addTask { await self.clientPool.run() }
         group.addTask { await self.executorPool.run() }
+        group.addTask { await self.leasePool.run() }
         group.addTask { await self.listen() }
         group.addTask { await self.notifier.run(pool: self.executorPool, logger: self.logger) }
         group.addTask { await self.maintain() }

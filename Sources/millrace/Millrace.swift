@@ -14,7 +14,12 @@ struct Millrace: AsyncParsableCommand {
       """,
     version: version,
     groupedSubcommands: [
-      CommandGroup(name: "Service", subcommands: [Serve.self, Migrate.self, Doctor.self]),
+      CommandGroup(
+        name: "Service",
+        subcommands: [
+          Serve.self, Models.self, Stats.self, ListExecutors.self, Drain.self, Migrate.self,
+          Doctor.self,
+        ]),
       CommandGroup(
         name: "Jobs",
         subcommands: [Submit.self, Watch.self, Get.self, List.self, Cancel.self]),

@@ -55,7 +55,7 @@ final class FaultyStore: JobStore {
     }
   }
 
-  func claim(_ request: ClaimRequest) async throws(JobStoreError) -> [ClaimedJob] {
+  func claim(_ request: ClaimRequest) async throws(JobStoreError) -> ClaimResult {
     try await perform { () async throws(JobStoreError) in try await base.claim(request) }
   }
 
@@ -112,6 +112,10 @@ final class FaultyStore: JobStore {
     of id: JobID, from index: Int, maxTokens: Int
   ) async throws(JobStoreError) -> OutputPage? {
     try await base.output(of: id, from: index, maxTokens: maxTokens)
+  }
+
+  func progress(of ids: [JobID]) async throws(JobStoreError) -> [JobID: JobProgress] {
+    try await base.progress(of: ids)
   }
 
   func rescue(limit: Int) async throws(JobStoreError) -> [Job] {

@@ -113,7 +113,7 @@ struct Scene {
       ExecutorDescription(id: executor, host: "h", processID: 1, models: ["tiny"], slots: 1),
       leaseDuration: .seconds(60))
     let claimed = try #require(
-      try await store.claim(ClaimRequest(executor: executor, room: ["tiny": 1])).first)
+      try await store.claim(ClaimRequest(executor: executor, room: ["tiny": 1])).jobs.first)
     #expect(claimed.job.id == id)
     let tokens = try undisturbed(claimed.job.spec).tokens.prefix(count)
     let chunk = OutputChunk(

@@ -26,8 +26,8 @@ struct WatchHubTests {
         ExecutorDescription(
           id: executor, host: "h", processID: 1, models: ["story"], slots: 1),
         leaseDuration: .seconds(60))
-      let jobs = try await store.claim(ClaimRequest(executor: executor, room: ["story": 1]))
-      claimed = try #require(jobs.first)
+      let result = try await store.claim(ClaimRequest(executor: executor, room: ["story": 1]))
+      claimed = try #require(result.jobs.first)
     }
 
     func write(_ range: Range<Int>, end: JobEnd? = nil) async throws {

@@ -125,4 +125,75 @@ struct WatchTopicTests {
     topic.markStale()
     #expect(topic.next(for: &position) == .read(from: 0))
   }
+
+  @Test("a look that brings nothing new wakes nobody, and one that does is followed by a read")
+  func look() {
+    let known = Samples.job(outputTokens: 3)
+    var position = WatchTopic.Position(index: 3, state: .running)
+    func look(_ progress: JobProgress?) -> WatchTopic.Action {
+      var topic = self.topic(outputTokens: 3)
+      topic.didLook(progress)
+      return topic.next(for: &position)
+    }
+    #expect(look(known.progress) == .wait(version: 1))
+    #expect(look(Samples.job(.succeeded, outputTokens: 3).progress) == .read(from: 3))
+    #expect(look(Samples.job(outputTokens: 4).progress) == .read(from: 3))
+    #expect(look(JobProgress(state: .running, epoch: 1, outputTokens: 3)) == .read(from: 3))
+    #expect(look(nil) == .read(from: 3))
+    // A signal may be ahead of what the look saw.
+    var topic = self.topic(outputTokens: 3)
+    topic.didSignal(Samples.chunk(3..<5))
+    #expect(topic.next(for: &position) == .deliver([.tokens(Samples.chunk(3..<5))]))
+    topic.didLook(known.progress)
+    #expect(topic.next(for: &position) == .wait(version: 2))
+  }
+
+  @Test("a look during a read counts if the read's answer is older")
+  func lookWhileReading() {
+    for (seen, next) in [
+      (3, WatchTopic.Action.wait(version: 1)), (4, .read(from: 3)),
+    ] {
+      var topic = WatchTopic()
+      var position = WatchTopic.Position(index: 0)
+      #expect(topic.next(for: &position) == .read(from: 0))
+      topic.didLook(Samples.job(outputTokens: seen).progress)
+      #expect(topic.next(for: &position) == .wait(version: 0))
+      let job = Samples.job(outputTokens: 3)
+      topic.didRead(OutputPage(job: job, chunks: [Samples.chunk(0..<3)]), from: 0)
+      guard case .deliver = topic.next(for: &position) else {
+        Issue.record("nothing was delivered")
+        continue
+      }
+      #expect(topic.next(for: &position) == next)
+    }
+  }
+
+  @Test("who waits for a read that failed is woken by the next look")
+  func lookAfterFailure() {
+    var topic = topic(outputTokens: 3)
+    for fail in [{ $0.didFailToReplay() }, { $0.didFailToRead() }] as [(inout WatchTopic) -> Void] {
+      let version = topic.version
+      fail(&topic)
+      #expect(topic.version == version)
+      topic.didLook(Samples.job(outputTokens: 3).progress)
+      #expect(topic.version != version)
+    }
+  }
+
+  @Test("output that is counted and not there fails a watcher, once all there is was delivered")
+  func lost() {
+    var topic = WatchTopic()
+    var position = WatchTopic.Position(index: 0)
+    let page = OutputPage(
+      job: Samples.job(.succeeded, outputTokens: 3), chunks: [Samples.chunk(0..<2)])
+    #expect(topic.next(for: &position) == .read(from: 0))
+    topic.didRead(page, from: 0)
+    #expect(topic.next(for: &position) == .deliver([.tokens(Samples.chunk(0..<2))]))
+    #expect(topic.next(for: &position) == .read(from: 2))
+    topic.didRead(OutputPage(job: page.job, chunks: []), from: 2)
+    #expect(topic.next(for: &position) == .fail)
+    // Who asked from beyond all output misses nothing.
+    var beyond = WatchTopic.Position(index: 3)
+    #expect(topic.next(for: &beyond) == .deliver([.finished(page.job)]))
+  }
 }

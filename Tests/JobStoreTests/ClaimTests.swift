@@ -1,5 +1,8 @@
 import Foundation
 import JobQueue
+import JobStorePostgres
+import Postgres
+import TestDatabase
 import Testing
 
 @Suite(.serialized) struct ClaimTests {
@@ -165,6 +168,57 @@ import Testing
       }
       #expect(claimed.count == 120)
       #expect(Set(claimed) == Set(submissions.map(\.id)))
+    }
+  }
+
+  @Test("a claim says for which models there is more", arguments: StoreKind.allCases)
+  func more(kind: StoreKind) async throws {
+    try await withStore(kind) { test in
+      let executor = try await test.executor(models: ["model", "other"])
+      for _ in 0..<3 { try await test.submit() }
+      try await test.submit(model: "other")
+      try await test.submit(model: "third")
+      func claim(_ room: [String: Int]) async throws -> ClaimResult {
+        try await test.store.claim(ClaimRequest(executor: executor, room: room))
+      }
+      let first = try await claim(["model": 2, "other": 1, "none": 1])
+      #expect(first.jobs.count == 3)
+      #expect(first.modelsWithMore == ["model"])
+      let second = try await claim(["model": 1, "other": 1])
+      #expect(second.jobs.count == 1)
+      #expect(second.modelsWithMore.isEmpty)
+      #expect(try await claim(["model": 1, "other": 1]) == ClaimResult())
+    }
+  }
+
+  @Test("claims pass over what others hold, and say so where nothing else is left")
+  func lockedByOthers() async throws {
+    let database = try await MigratedDatabases.shared.make()
+    let clock = TestClock()
+    try await withPostgresStore(database, now: { clock.now }) { store in
+      let test = StoreUnderTest(store: store, clock: clock)
+      let executor = try await test.executor()
+      let submissions = (0..<70).map { _ in test.submission() }
+      _ = try await store.submit(submissions)
+      let other = try await Connection.connect(
+        ConnectionConfiguration(connectionString: database), logger: TestServer.logger)
+      try await other.query("BEGIN")
+      // What the claim of another executor with room for 64 holds.
+      let held = try await other.query(
+        """
+        SELECT id FROM millrace.jobs ORDER BY priority DESC, create_time, id LIMIT 64
+        FOR UPDATE SKIP LOCKED
+        """)
+      #expect(held.count == 64)
+      #expect(try await test.claim(executor, ["model": 4]).count == 4)
+      let rest = try await store.claim(ClaimRequest(executor: executor, room: ["model": 4]))
+      #expect(rest.jobs.count == 2)
+      #expect(rest.modelsWithMore == ["model"])
+      let none = try await store.claim(ClaimRequest(executor: executor, room: ["model": 4]))
+      #expect(none == ClaimResult(modelsWithMore: ["model"]))
+      try await other.query("COMMIT")
+      #expect(try await test.claim(executor, ["model": 4]).count == 4)
+      await other.close()
     }
   }
 

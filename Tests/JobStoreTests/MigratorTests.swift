@@ -1,6 +1,7 @@
 import Foundation
 import JobQueue
 import JobStorePostgres
+import Logging
 import Postgres
 import TestDatabase
 import Testing
@@ -55,9 +56,10 @@ import Testing
     sql: """
       -- migrate: no transaction
       -- A comment; with a semicolon;
-      DROP INDEX CONCURRENTLY IF EXISTS millrace.more_index;
-      CREATE INDEX CONCURRENTLY more_index
+      CREATE INDEX CONCURRENTLY IF NOT EXISTS more_index
         ON millrace.more (id);
+      CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS more_key
+        ON millrace.more ((id / 2));
       """)
 
   @Test("statements that allow no transaction run one by one, with many migrators waiting")
@@ -83,14 +85,60 @@ import Testing
   @Test("a migration without a transaction that was interrupted is run again")
   func interrupted() async throws {
     let connection = try await connect(try await TestServer.shared.makeDatabase())
-    var broken = Self.index
-    broken.sql += "\nSELECT 1 / 0;"
-    let failing = migrator(Migration.all + [Self.second, broken])
-    await #expect(throws: JobStoreError.self) { try await failing.migrate(on: connection) }
-    let built = try await connection.query("SELECT 'millrace.more_index'::regclass")
-    #expect(built.count == 1)
-    let repaired = migrator(Migration.all + [Self.second, Self.index])
-    #expect(try await repaired.migrate(on: connection) == [Self.index])
+    try await migrator(Migration.all + [Self.second]).migrate(on: connection)
+    // The second index cannot be built: it stays behind, and is not valid.
+    try await connection.query("INSERT INTO millrace.more VALUES (2), (3)")
+    let migrator = migrator(Migration.all + [Self.second, Self.index])
+    await #expect(throws: JobStoreError.self) { try await migrator.migrate(on: connection) }
+    let broken = try await indexes(on: connection)
+    #expect(broken.map(\.isValid) == [true, false])
+    await #expect(throws: JobStoreError.self) { try await migrator.migrate(on: connection) }
+    try await connection.query("DELETE FROM millrace.more")
+    #expect(try await migrator.migrate(on: connection) == [Self.index])
+    let repaired = try await indexes(on: connection)
+    #expect(repaired.map(\.isValid) == [true, true])
+    // What was finished the first time stayed in use.
+    #expect(repaired.first?.file == broken.first?.file)
+  }
+
+  private struct Index: Equatable {
+    var isValid: Bool
+    var file: Int64
+  }
+
+  private func indexes(on connection: Connection) async throws -> [Index] {
+    try await connection.query(
+      """
+      SELECT i.indisvalid, c.oid::bigint AS file FROM pg_index AS i
+      JOIN pg_class AS c ON c.oid = i.indexrelid
+      WHERE c.relname IN ('more_index', 'more_key') ORDER BY c.relname
+      """
+    ).map { Index(isValid: try $0.decode("indisvalid"), file: try $0.decode("file")) }
+  }
+
+  @Test("a migration that waits says for whom")
+  func waits() async throws {
+    let database = try await TestServer.shared.makeDatabase()
+    let connection = try await connect(database)
+    try await migrator(Migration.all + [Self.second]).migrate(on: connection)
+    let holder = try await connect(database)
+    try await holder.query("BEGIN ISOLATION LEVEL REPEATABLE READ")
+    try await holder.query("SELECT count(*) FROM millrace.more")
+    let (lines, input) = AsyncStream.makeStream(of: String.self)
+    let logger = Logger(label: "migrator") { _ in LineCollector(input: input) }
+    let migrator = Migrator(
+      migrations: Migration.all + [Self.second, Self.index], reportInterval: .milliseconds(20),
+      logger: logger)
+    let configuration = ConnectionConfiguration(
+      connectionString: try await TestServer.shared.connectionString(of: database))
+    async let applied = migrator.migrate(on: connection, observedWith: configuration)
+    let process = await holder.serverProcessID
+    for await line in lines where line.contains("waits") {
+      #expect(line.contains("\(process)"))
+      break
+    }
+    try await holder.query("COMMIT")
+    #expect(try await applied == [Self.index])
   }
 
   @Test("an altered history is refused")
@@ -143,5 +191,25 @@ import Testing
         connectionString: try await TestServer.shared.connectionString(of: database),
         configuration: configuration, logger: TestServer.logger)
     } throws: { ($0 as? JobStoreError)?.code == .invalid }
+  }
+}
+
+/// Passes the lines of a log on.
+private struct LineCollector: LogHandler {
+  var input: AsyncStream<String>.Continuation
+  var metadata: Logger.Metadata = [:]
+  var logLevel = Logger.Level.info
+
+  init(input: AsyncStream<String>.Continuation) {
+    self.input = input
+  }
+
+  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { metadata[key] }
+    set { metadata[key] = newValue }
+  }
+
+  func log(event: LogEvent) {
+    input.yield("\(event.message) \(event.metadata ?? [:])")
   }
 }

@@ -91,26 +91,130 @@ import Testing
     }
   }
 
-  @Test("a start of the service on its own database ends all leases at once")
+  /// A process of this machine that has ended.
+  private func endedProcess() throws -> Int32 {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/bin/sh")
+    process.arguments = ["-c", "exit 0"]
+    try process.run()
+    process.waitUntilExit()
+    return process.processIdentifier
+  }
+
+  @Test("a start of the service ends the leases of this machine's processes that are gone")
   func expireLeases() async throws {
     let database = try await MigratedDatabases.shared.make()
     let clock = TestClock()
+    let ended = try endedProcess()
+    let here = ProcessInfo.processInfo.hostName
     try await withPostgresStore(database, now: { clock.now }) { before in
       let test = StoreUnderTest(store: before, clock: clock)
-      let (_, lease) = try await test.running(maxAttempts: 2)
+      func lease(host: String, processID: Int32) async throws -> Lease {
+        let executor = ExecutorDescription(
+          id: ExecutorID(), host: host, processID: processID, models: ["model"], slots: 1)
+        try await before.register(executor, leaseDuration: StoreUnderTest.leaseDuration)
+        try await test.submit(maxAttempts: 2)
+        return try #require(try await test.claim(executor.id).first?.lease)
+      }
+      let gone = try await lease(host: here, processID: ended)
+      let earlier = try await lease(
+        host: here, processID: ProcessInfo.processInfo.processIdentifier)
+      let living = try await lease(host: here, processID: getppid())
+      let remote = try await lease(host: "another." + here, processID: ended)
       let configuration = PostgresJobStoreConfiguration(now: { clock.now })
       let after = try await PostgresJobStore.open(
         connectionString: database, configuration: configuration, logger: TestServer.logger)
       let reader = SignalReader(after.signals())
       try await after.expireLeases()  // it does not run yet
-      #expect(await reader.next() == .revoked(lease.job))
-      let job = try await test.job(lease.job)
-      #expect(job.state == .queued)
-      #expect(job.attempt == 1)
-      #expect(try await before.executors().isEmpty)
-      #expect(try await test.write(lease, from: 0, [1]) == .leaseLost)
+      let revoked = [await reader.next(), await reader.next(), await reader.next()]
+      #expect(revoked.contains(.revoked(gone.job)))
+      for lease in [gone, earlier] {
+        let job = try await test.job(lease.job)
+        #expect(job.state == .queued)
+        #expect(job.attempt == 1)
+        #expect(try await test.write(lease, from: 0, [1]) == .leaseLost)
+      }
+      for lease in [living, remote] {
+        #expect(try await test.job(lease.job).attempt == 1)
+        #expect(try await test.write(lease, from: 0, [1]) == .written)
+      }
+      #expect(try await before.executors().count == 2)
       try await after.expireLeases()
-      #expect(try await test.claim(test.executor()).map(\.job.id) == [lease.job])
+      let next = try await test.claim(test.executor(), ["model": 9])
+      #expect(Set(next.map(\.job.id)) == [gone.job, earlier.job])
+    }
+  }
+
+  @Test("leases are renewed while writes wait for a lock")
+  func leaseConnection() async throws {
+    let database = try await MigratedDatabases.shared.make()
+    let clock = TestClock()
+    try await withPostgresStore(database, now: { clock.now }) { store in
+      let test = StoreUnderTest(store: store, clock: clock)
+      let (executor, lease) = try await test.running()
+      let blocker = try await connect(database)
+      let watcher = try await connect(database)
+      try await blocker.query("BEGIN")
+      try await blocker.query("SELECT FROM millrace.jobs WHERE id = $1 FOR UPDATE", lease.job.uuid)
+      try await withThrowingTaskGroup(of: WriteResult.self) { group in
+        let connections = PostgresJobStoreConfiguration().executorConnections
+        for index in 0..<connections {
+          group.addTask { try await test.write(lease, from: index, [1]) }
+        }
+        var looks = 0
+        while try await watcher.query(
+          """
+          SELECT pid FROM pg_stat_activity
+          WHERE datname = current_database() AND wait_event_type = 'Lock'
+          """
+        ).isEmpty {
+          looks += 1
+          try #require(looks < 20_000, "the writes do not wait for the lock")
+        }
+        let beat = try await store.heartbeat(
+          executor, leases: [lease], leaseDuration: StoreUnderTest.leaseDuration)
+        #expect(beat.held == [lease])
+        // Not even a job that it wants to hand back holds a heartbeat up.
+        clock.advance(by: StoreUnderTest.leaseDuration + .seconds(1))
+        let late = try await store.heartbeat(
+          executor, leases: [], leaseDuration: StoreUnderTest.leaseDuration)
+        #expect(late.isRegistered)
+        try await blocker.query("COMMIT")
+        for try await _ in group {}
+      }
+      await blocker.close()
+      await watcher.close()
+    }
+  }
+
+  @Test("a known job that is deleted while it is submitted again is made anew")
+  func deletedMeanwhile() async throws {
+    let database = try await MigratedDatabases.shared.make()
+    let clock = TestClock()
+    try await withPostgresStore(database, now: { clock.now }) { store in
+      let test = StoreUnderTest(store: store, clock: clock)
+      let old = test.submission("name")
+      _ = try await store.submit([old])
+      _ = try await store.cancel(old.id, tenant: nil)
+      let connection = try await connect(database)
+      // The pruner, between the statement that inserts and the one that reads.
+      try await connection.execute(
+        script: """
+          CREATE FUNCTION prune() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            DELETE FROM millrace.jobs WHERE finish_time IS NOT NULL;
+            RETURN NULL;
+          END $$;
+          CREATE TRIGGER prune AFTER INSERT ON millrace.jobs
+          FOR EACH STATEMENT EXECUTE FUNCTION prune();
+          """)
+      await connection.close()
+      let submissions = [test.submission("name"), test.submission(), test.submission("other")]
+      let results = try await store.submit(submissions)
+      #expect(results.map(\.job.id) == submissions.map(\.id))
+      #expect(results.allSatisfy { $0.isNew })
+      let again = try await store.submit([test.submission("name")])
+      #expect(again.map(\.job.id) == [submissions[0].id])
+      #expect(!again[0].isNew)
     }
   }
 

@@ -154,6 +154,18 @@ struct JobServiceTests {
     }
   }
 
+  @Test("the jobs of a batch are queued in the order of the batch")
+  func batchOrder() async throws {
+    try await ServiceScene.run { scene in
+      var batch = Millrace_V1_BatchSubmitJobsRequest()
+      batch.requests = (0..<200).map { _ in ServiceScene.request() }
+      let submitted: Millrace_V1_BatchSubmitJobsResponse = try await scene.call(
+        "millrace.v1.JobService/BatchSubmitJobs", batch)
+      let ids = submitted.jobs.map(\.id)
+      #expect(ids == ids.sorted())
+    }
+  }
+
   @Test("names each bad field of a request, of one and of many")
   func badFields() async throws {
     try await ServiceScene.run { scene in

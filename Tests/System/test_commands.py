@@ -172,14 +172,62 @@ def test_migrate_brings_a_new_database_up_to_date_once(folder):
     flags = ["--data-dir", folder / "data"]
     first = parsed("migrate", *flags, "--status")
     assert first["pending"] and not first["applied"]
+    # To look makes nothing.
+    assert list(folder.iterdir()) == []
+    plain = run("migrate", *flags, "--status")
+    assert b"There is no database" in plain.stderr and b"pending  1" in plain.stdout
+    assert list(folder.iterdir()) == []
     second = parsed("migrate", *flags)
     assert second["applied"] == first["pending"] and not second["pending"]
     assert parsed("migrate", *flags) == second
 
 
+def test_operations_look_where_serve_looks(folder):
+    data = folder / "data"
+    (folder / "millrace.yaml").write_text(f"data-dir: {data}\nlisten: unix:{folder}/s\n")
+    named = {"MILLRACE_CONFIG": folder / "millrace.yaml"}
+    done = run("doctor", "--json", env=named)
+    findings = {each["subject"]: each["detail"] for each in json.loads(done.stdout)}
+    assert str(data) in findings["database"] and f"unix:{folder}/s" in findings["address"]
+    for env in (named, {"MILLRACE_DATA_DIR": data}):
+        assert str(data) in run("migrate", "--status", env=env).stderr.decode()
+    flags = ["--config", folder / "millrace.yaml"]
+    assert str(data) in run("migrate", "--status", *flags).stderr.decode()
+    # The stronger source wins.
+    other = run("migrate", "--status", "--data-dir", folder / "other", env=named)
+    assert str(folder / "other") in other.stderr.decode()
+
+
+def test_doctor_warns_of_pending_migrations(folder, own_service):
+    service = own_service().start()
+    service.sql("CREATE DATABASE empty")
+    url = f"host={service.data}/postgres/socket user=millrace dbname=empty"
+    flags = ["--data-dir", folder, "--listen", f"unix:{folder}/s", "--database-url", url]
+    done = run("doctor", *flags, "--json")
+    (found,) = [each for each in json.loads(done.stdout) if each["subject"] == "database"]
+    assert found["verdict"] == "warning" and "pending" in found["detail"]
+    assert run("migrate", "--database-url", url).returncode == 0
+    done = run("doctor", *flags, "--json")
+    (found,) = [each for each in json.loads(done.stdout) if each["subject"] == "database"]
+    assert found["verdict"] == "good" and "up to date" in found["detail"]
+    service.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="PostgreSQL runs as another user only for root")
+def test_doctor_finds_a_folder_that_the_database_cannot_pass_through(folder):
+    folder.chmod(0o700)
+    flags = ["--data-dir", folder / "data", "--listen", f"unix:{folder}/s", "--json"]
+    done = run("doctor", *flags)
+    (found,) = [each for each in json.loads(done.stdout) if each["subject"] == "database"]
+    assert done.returncode == 1 and found["verdict"] == "bad"
+    assert f"chmod o+x {folder}" in found["detail"]
+    assert list(folder.iterdir()) == []
+
+
 def test_help_of_every_command_gives_an_example():
     commands = (
-        "serve migrate doctor submit watch get list cancel generate tokenize logits inspect bench"
+        "serve models stats executors drain migrate doctor submit watch get list cancel generate "
+        "tokenize logits inspect bench"
     )
     for command in commands.split():
         done = run(command, "--help")

@@ -1,6 +1,7 @@
 """The commands that talk to a service; and `serve` where it cannot serve."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ from google.protobuf import timestamp_pb2
 from millrace.v1 import job_pb2
 
 from client import Client, spec
-from service import BINARY, environment, free_port, make_folder, run
+from service import BINARY, environment, free_port, make_folder, run, wait_until
 
 
 @pytest.fixture
@@ -78,12 +79,189 @@ def test_list_goes_over_pages(command, service):
     assert len(command("list", "--limit", 5_000)) == 1_030
 
 
+def test_a_list_takes_several_states_and_says_when_there_are_more(command, service):
+    with service.channel() as channel:
+        client = Client(channel, command.tenant)
+        later = timestamp_pb2.Timestamp(seconds=1 << 33)
+        waiting = [client.submit(spec(run_after=later)).id for _ in range(3)]
+        client.cancel(waiting[0])
+    assert len(command("list", "--state", "queued,cancelled")) == 3
+    assert len(command("list", "--state", "JOB_STATE_QUEUED", "--state", "cancelled")) == 3
+    assert len(command("list", "--state", "JOB_STATE_QUEUED")) == 2
+    assert command.said == ""
+    assert len(command("list", "--limit", 2)) == 2
+    assert "There are more than these 2" in command.said
+    assert len(command("list", "--limit", 3)) == 3 and command.said == ""
+    ended = command("cancel", *waiting)
+    assert [job["id"] for job in ended] == waiting
+    # One that is not there keeps no other from its turn.
+    got = command("get", waiting[0], "nonsense", waiting[1], status=1)
+    assert [job["id"] for job in got] == waiting[:2] and "no job nonsense" in command.said
+
+
+def test_get_tells_about_a_job_in_plain_text(command, service):
+    (job,) = command(
+        *("submit", "--model", "story", "--prompt", "One day", "--max-tokens", 5),
+        *("--label", "a=b", "--priority", 7, "--max-attempts", 4, "--deadline", "+2h"),
+    )
+    command("watch", job["id"])
+    plain = run("get", job["id"], "--address", service.listen, "--tenant", command.tenant)
+    (got,) = command("get", job["id"])
+    assert plain.stdout.decode() == got["text"] + "\n"
+    told = dict(re.split(r"  +", line, maxsplit=1) for line in plain.stderr.decode().splitlines())
+    assert told["id"] == job["id"] and told["model"] == "story"
+    assert told["state"] == "succeeded" and told["attempts"] == "1 of 4"
+    assert told["priority"] == "7" and told["labels"] == "a=b"
+    assert {"finish reason", "created", "deadline", "started", "finished"} <= set(told)
+    assert "error" not in told
+
+
+def test_a_failed_job_is_shown_with_its_error(own_service):
+    service = own_service().start()
+
+    def call(*arguments, status=0):
+        done = run(*arguments, "--address", service.listen, "--json")
+        assert done.returncode == status, (done.stdout, done.stderr)
+        return [json.loads(line) for line in done.stdout.splitlines()], done.stderr.decode()
+
+    # Nothing takes the job here; where it is taken, its prompt is too long.
+    (executor,), _ = call("executors")
+    assert executor["models"] == ["story"] and "running_jobs" not in executor
+    call("drain", executor["id"])
+    wait_until(lambda: call("executors")[0][0].get("draining"), what="drained")
+    ids = ",".join(["7"] * 100)
+    (job,), _ = call("submit", "--model", "story", "--token-ids", ids, "--max-tokens", 5)
+    assert call("stats")[0][0]["queued"] == "1"
+    service.stop()
+    service.flags += ["--context-length", "50"]
+    service.start()
+    events, said = call("watch", job["id"], status=1)
+    finished = events[-1]["finished"]
+    assert "ended as failed" in said and finished["error"]["message"] in said
+    (got,), _ = call("get", job["id"])
+    assert got["state"] == "JOB_STATE_FAILED" and got["error"] == finished["error"]
+    (detail,) = got["error"]["details"]
+    assert detail["@type"] == "type.googleapis.com/google.rpc.ErrorInfo"
+    assert detail["reason"] and detail["domain"] == "millrace"
+    (listed,), _ = call("list", "--state", "failed")
+    assert listed["id"] == job["id"] and listed["error"] == got["error"]
+    (cancelled,), _ = call("cancel", job["id"])
+    assert cancelled["error"] == got["error"]
+    plain = run("get", job["id"], "--address", service.listen)
+    assert got["error"]["message"] in plain.stderr.decode()
+    service.stop()
+
+
+def test_submit_takes_prompts_in_every_form(command, tmp_path):
+    submit = ("submit", "--model", "story", "--max-tokens", 8, "--greedy")
+    prompt = tmp_path / "prompt"
+    prompt.write_text("One day")
+    jobs = [
+        command(*submit, "--prompt", "One day")[0],
+        command(*submit, "--prompt-file", prompt)[0],
+        command(*submit, "--prompt-file", "-", input=b"One day")[0],
+    ]
+    texts = set()
+    for job in jobs:
+        command("watch", job["id"])
+        (got,) = command("get", job["id"])
+        assert got["spec"]["prompt"] == "One day" and "greedy" in got["spec"]["sampling"]
+        texts.add(got["text"])
+    assert len(texts) == 1
+    (job,) = command(*submit, "--token-ids", "1,400,401")
+    command("watch", job["id"])
+    assert command("get", job["id"])[0]["spec"]["token_ids"] == {"ids": [1, 400, 401]}
+    # The model has no chat template; the refusal shows that the turns came through.
+    assert command(*submit, "--message", "user:Hi: you", status=1) == []
+    assert "spec.messages: " in command.said
+    assert command(*submit, "--message", "robot:Hi", status=1) == []
+    assert "spec.messages[0].role: " in command.said
+
+
+def test_submit_takes_times(command):
+    submit = ("submit", "--model", "story", "--prompt", "a")
+    (job,) = command(*submit, "--run-after", "2090-01-31T18:00:00.5+01:00", "--max-attempts", 3)
+    assert job["spec"]["run_after"] == "2090-01-31T17:00:00.500Z"
+    assert job["spec"]["max_attempts"] == 3 and job["state"] == "JOB_STATE_QUEUED"
+    before = time.time()
+    (later,) = command(*submit, "--run-after", "+2h", "--deadline", "+1d")
+    after = time.time()
+    for name, seconds in (("run_after", 7_200), ("deadline", 86_400)):
+        moment = timestamp_pb2.Timestamp()
+        moment.FromJsonString(later["spec"][name])
+        # Microseconds are rounded on the way.
+        assert before + seconds - 0.01 <= moment.ToNanoseconds() / 1e9 <= after + seconds + 0.01
+    command("cancel", job["id"], later["id"])
+
+
+def test_submit_takes_a_file_of_jobs(command, tmp_path, service):
+    lines = [
+        json.dumps({"spec": {"prompt": "a", "sampling": {"max_tokens": 1}}, "requestId": str(n)})
+        for n in range(1_205)
+    ]
+    file = tmp_path / "jobs.jsonl"
+    file.write_text("\n".join([*lines[:3], "", *lines[3:]]) + "\n")
+    jobs = command("submit", "--model", "story", "--batch", file)
+    assert [job["request_id"] for job in jobs] == [str(n) for n in range(1_205)]
+    # A retry is the same jobs; plain output is the ids.
+    flags = ["--address", service.listen, "--tenant", command.tenant]
+    text = file.read_bytes()
+    plain = run("submit", "--model", "story", "--batch", "-", *flags, input=text)
+    assert plain.stdout.decode().split() == [job["id"] for job in jobs]
+    file.write_text('\n{"spec": {"model": "story", "prompt": "a"}}\n{"spec": {"model": "story"}}\n')
+    assert command("submit", "--batch", file, status=1) == []
+    assert "requests[1].spec.prompt: " in command.said and "requests[0] is line 2" in command.said
+    file.write_text('{"spec": {"model": "story"}}\n{"speck": {}}\n')
+    assert command("submit", "--batch", file, status=1) == []
+    assert "line 2 of --batch" in command.said
+
+
+def test_models_stats_and_executors(command, service):
+    (model,) = command("models")
+    assert model["name"] == "story" and len(model["fingerprint"]) == 64
+    (stats,) = command("stats")
+    assert set(stats) <= {
+        *("queued", "running", "succeeded", "failed", "cancelled", "expired"),
+        *("output_tokens", "oldest_ready_time"),
+    }
+    (executor,) = command("executors")
+    assert executor["models"] == ["story"] and executor["slots"] == 16
+    assert command("drain", "nonsense", status=1) == []
+    assert "no executor nonsense" in command.said
+    for name, words in (("models", "FINGERPRINT"), ("stats", "queued"), ("executors", "active")):
+        plain = run(name, "--address", service.listen)
+        assert plain.returncode == 0 and words in plain.stdout.decode()
+
+
+def test_hints_repeat_the_flags_that_reach_the_service(command, service):
+    with service.channel() as channel:
+        client = Client(channel, command.tenant)
+        job = client.submit(spec(run_after=timestamp_pb2.Timestamp(seconds=1 << 33)))
+        flags = ["--address", service.listen, "--tenant", command.tenant]
+        watching = subprocess.Popen(
+            [BINARY, "watch", job.id, *flags, "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+        )
+        try:
+            watching.stdout.readline()
+            watching.send_signal(signal.SIGINT)
+            _, said = watching.communicate(timeout=20)
+        finally:
+            watching.kill()
+        hint = f"millrace watch {job.id} --address {service.listen} --tenant {command.tenant}"
+        assert hint in said.decode()
+        client.cancel(job.id)
+
+
 def test_a_refused_submission_names_the_field(command):
     arguments = ["--model", "story", "--prompt", "a", "--top-p", 7]
     assert command("submit", *arguments, status=1) == []
-    assert "spec.sampling.top_p" in command.said
+    # Each bad field once.
+    assert command.said.count("spec.sampling.top_p") == 1
     assert command("submit", "--model", "other", "--prompt", "a", status=1) == []
-    assert "spec.model" in command.said
+    assert command.said.count("spec.model") == 1
     for name in ("get", "watch", "cancel"):
         assert command(name, "nonsense", status=1) == []
         assert "there is no job nonsense" in command.said
@@ -203,7 +381,21 @@ def test_print_config_tells_where_settings_come_from(model, folder):
     assert found["slots"] == {"value": "3", "origin": "file"}
     assert found["drain-seconds"] == {"value": "4", "origin": "environment"}
     assert found["log-level"]["origin"] == "default"
-    assert b"hidden" not in done.stdout
+    assert b"hidden" not in done.stdout and done.stderr == b""
+
+
+def test_a_wrong_setting_is_told_with_where_it_came_from(folder):
+    settings = folder / "settings.yaml"
+    settings.write_text("slots: 0\n")
+    serve = ("serve", "--print-config")
+    said = run(*serve, "--config", settings).stderr.decode()
+    assert f"slots in {settings} is 0" in said
+    said = run(*serve, env={"MILLRACE_KERNELS": "mmx"}).stderr.decode()
+    assert "MILLRACE_KERNELS is mmx" in said
+    said = run(*serve, env={"MILLRACE_LISTEN": "nonsense"}).stderr.decode()
+    assert "MILLRACE_LISTEN is nonsense" in said
+    done = run(*serve, env={"MILLRACE_SLOT": "3"})
+    assert done.returncode == 0 and "Warning: MILLRACE_SLOT is no setting" in done.stderr.decode()
 
 
 def test_a_taken_port_is_an_error_each_time_and_never_a_crash(folder):

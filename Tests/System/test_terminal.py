@@ -14,7 +14,8 @@ import pytest
 from service import BINARY, environment, run, wait_until
 
 COMMANDS = (
-    "serve migrate doctor submit watch get list cancel generate tokenize logits inspect bench"
+    "serve models stats executors drain migrate doctor submit watch get list cancel generate "
+    "tokenize logits inspect bench"
 ).split()
 REQUIRED = {"--model", "--prompt", "--tokens", "--out"}
 CLEAR_LINE = b"\r\x1b[K"
@@ -138,7 +139,8 @@ def test_interrupting_a_submission_that_watches_tells_how_to_go_on(model, servic
             assert interrupt(process) == 130
             said = process.stderr.read().decode()
         id = re.search(rb'"id":"([^"]+)"', line)[1].decode()
-        assert said == f"The job goes on. Watch it again: millrace watch {id}\n"
+        hint = f"millrace watch {id} --address {service.listen}"
+        assert said == f"The job goes on. Watch it again: {hint}\n"
 
 
 PRINTING = [

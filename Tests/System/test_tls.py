@@ -95,7 +95,8 @@ def test_a_service_speaks_tls(own_service, certificates):
     roots = ("--tls-roots", certificates / "roots.pem")
     done = submit(service, *roots)
     assert done.returncode == 0, done.stderr
-    assert submit(service).returncode > 0
+    without = submit(service)
+    assert without.returncode > 0 and b"Does it want TLS? Then give --tls-roots" in without.stderr
     assert submit(service, "--tls-roots", certificates / "others.pem").returncode > 0
     service.stop()
 

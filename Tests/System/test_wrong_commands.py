@@ -12,6 +12,7 @@ SUBMIT = ["submit", "--model", "m", "--prompt", "p"]
 GENERATE = ["generate", "--model", "MODEL", "--prompt", "a"]
 LOGITS = ["logits", "--model", "MODEL", "--out", "OUT", "--tokens"]
 BENCH = ["bench", "--model", "MODEL"]
+SERVE = ["serve", "--print-config"]
 
 # The command; words that its message must hold.
 WRONG = [
@@ -61,8 +62,8 @@ WRONG = [
     ([*GENERATE, "--context-length", "0"], "contextLength must be 2 to the 512"),
     ([*GENERATE, "--context-length", "-5"], "contextLength must be 2 to the 512"),
     ([*GENERATE, "--context-length", HUGE], "contextLength must be 2 to the 512"),
-    ([*GENERATE, "--threads", "0"], "--threads must be from 1 to 1024"),
-    ([*GENERATE, "--threads", "-1"], "--threads must be from 1 to 1024"),
+    ([*GENERATE, "--threads", "0"], "--threads must be from 1 to 256"),
+    ([*GENERATE, "--threads", "257"], "--threads must be from 1 to 256"),
     ([*GENERATE, "--kernels", "mmx"], "scalar"),
     (["generate", "--model", "MODEL", "--prompt", "word " * 3_000], "context"),
     # Logits.
@@ -97,6 +98,21 @@ WRONG = [
     (["migrate", "--database-url", "postgresql://127.0.0.1:1/x"], "127.0.0.1"),
     (["migrate", "--database-url", ""], "--database-url is empty"),
     (["migrate", "--data-dir", ""], "--data-dir is empty"),
+    (["migrate", "--database-url", "mysql://a:b@c/d"], "begins with mysql://, but"),
+    (["migrate", "--database-url", "jobs"], "no connection string of PostgreSQL"),
+    (["doctor", "--database-url", "mysql://a:b@c/d"], "begins with mysql://, but"),
+    (["migrate", "--config", "/nowhere.yaml"], "/nowhere.yaml cannot be read"),
+    # Settings of a service.
+    ([*SERVE, "--threads", "-1"], "--threads is -1; it must be a whole number from 1 to 256"),
+    ([*SERVE, "--threads", "257"], "--threads is 257; it must be a whole number from 1 to 256"),
+    ([*SERVE, "--slots", "-1"], "--slots is -1; it must be"),
+    ([*SERVE, "--drain-seconds", "-1"], "--drain-seconds is -1; it must be"),
+    ([*SERVE, "--context-length", "-1"], "--context-length is -1; it must be"),
+    ([*SERVE, "--max-queued-jobs", "-1"], "--max-queued-jobs is -1; it must be"),
+    ([*SERVE, "--keep-days", "-1"], "--keep-days is -1; it must be"),
+    ([*SERVE, "--listen", "nonsense"], "--listen is nonsense; it must be HOST:PORT"),
+    ([*SERVE, "--database-url", "mysql://a:b@c/d"], "--database-url begins with mysql://"),
+    ([*SERVE, "--config", "/nowhere.yaml"], "/nowhere.yaml cannot be read"),
     # A service.
     (["get", "x", "--address", "nonsense"], "--address"),
     (["get", "x", "--address", ""], "--address"),
@@ -112,6 +128,24 @@ WRONG = [
     (["list", "--limit", "0"], "--limit must be at least 1"),
     (["list", "--limit", "-1"], "--limit must be at least 1"),
     (["list", "--label", "=x"], "KEY=VALUE"),
+    (["list", "--state", "running,asleep"], "asleep is no state"),
+    (["submit", "--prompt", "p"], "--model"),
+    (["submit", "--model", "m"], "one of --prompt, --prompt-file, --token-ids, --message"),
+    ([*SUBMIT, "--token-ids", "1"], "one of --prompt, --prompt-file, --token-ids, --message"),
+    (["submit", "--model", "m", "--token-ids", "1,x"], "number 2 of --token-ids is x"),
+    (["submit", "--model", "m", "--message", "hello"], "ROLE:CONTENT"),
+    (["submit", "--model", "m", "--prompt-file", "/nowhere"], "--prompt-file /nowhere cannot"),
+    (["submit", "--batch", "/nowhere"], "--batch /nowhere cannot be read"),
+    (["submit", "--batch", "EMPTY"], "holds no submission"),
+    (["submit", "--batch", "TEXT"], "line 1 of --batch"),
+    (["submit", "--batch", "EMPTY", "--watch"], "--watch follows one job"),
+    (["submit", "--batch", "EMPTY", "--request-id", "a"], "--request-id is for one job"),
+    ([*SUBMIT, "--run-after", "soon"], "a time must be like 2030-"),
+    ([*SUBMIT, "--run-after", "+5"], "a time must be like 2030-"),
+    ([*SUBMIT, "--deadline", "+-5m"], "a time must be like 2030-"),
+    ([*SUBMIT, "--deadline", "2030-01-31"], "a time must be like 2030-"),
+    ([*SUBMIT, "--deadline", "+5m", "--expire-after", "5"], "one of --deadline and --expire"),
+    ([*SUBMIT, "--max-attempts", "0"], "--max-attempts must be from 1 to 100"),
     ([*SUBMIT, "--label", "x"], "KEY=VALUE"),
     ([*SUBMIT, "--max-tokens", "0"], "--max-tokens must be at least 1"),
     ([*SUBMIT, "--expire-after", "-1"], "--expire-after must be over 0"),

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("Thread pool")
 struct ThreadPoolTests {
-  @Test("Every item is done exactly once, run after run", arguments: [1, 2, 3, 5])
+  @Test("Every item is done exactly once, run after run", arguments: [1, 2, 3, 5, 16])
   func everyItemOnce(threads: Int) throws {
     let pool = try ThreadPool(threads: threads)
     let count = 97

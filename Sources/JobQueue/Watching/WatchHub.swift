@@ -3,12 +3,20 @@ import Synchronization
 
 /// Lets any number of watchers follow jobs while each job's output is read once.
 ///
+/// Signals say what has moved. Since they may be lost, the hub asks the store from time to time how
+/// far all watched jobs are, many in one question, and reads only those that moved. Few reads are
+/// under way at once, however many watchers there are: they must not take the store from others.
+///
 /// `run` must be running for watchers to make progress; it ends when its task is cancelled.
 public final class WatchHub: Sendable {
-  private let store: any JobStore
+  /// How many jobs are asked about in one question.
+  package static let jobsPerLook = 500
+
+  private let store: any WatchedStore
   private let pollInterval: Duration
   private let replayTokens: Int
   private let logger: Logger
+  private let gate: ReadGate
   private let state = Mutex(State())
 
   private struct State {
@@ -26,25 +34,32 @@ public final class WatchHub: Sendable {
   /// - Parameters:
   ///   - pollInterval: how often watched jobs are looked at when no signal comes.
   ///   - replayTokens: how many tokens are read at once for a watcher that is behind.
+  ///   - concurrentReads: how many jobs are read at once, for all watchers together.
   public init(
-    store: any JobStore, pollInterval: Duration = .seconds(1), replayTokens: Int = 4_096,
-    logger: Logger
+    store: any WatchedStore, pollInterval: Duration = .seconds(1), replayTokens: Int = 4_096,
+    concurrentReads: Int = 4, logger: Logger
   ) {
     self.store = store
     self.pollInterval = pollInterval
     self.replayTokens = replayTokens
     self.logger = logger
+    gate = ReadGate(limit: concurrentReads)
   }
 
   /// Passes the store's signals to the watched jobs' topics, until cancelled.
   public func run() async {
     let signals = store.signals()
+    let (interruptions, interruption) = AsyncStream<Void>.makeStream(
+      bufferingPolicy: .bufferingNewest(1))
     await withTaskGroup(of: Void.self) { group in
       group.addTask {
-        for await signal in signals { self.receive(signal) }
+        for await signal in signals { self.receive(signal, interruption) }
       }
       group.addTask {
-        while (try? await Task.sleep(for: self.pollInterval)) != nil { self.lookAgain() }
+        for await _ in interruptions { await self.lookAtAll(within: .zero) }
+      }
+      group.addTask {
+        while !Task.isCancelled { await self.lookAtAll(within: self.pollInterval) }
       }
       await group.next()
       group.cancelAll()
@@ -84,21 +99,26 @@ public final class WatchHub: Sendable {
         try await replay(id, &position, upTo: end, deliver: deliver)
       case .wait(let version):
         await wait(id, version: version)
+      case .fail:
+        throw corrupt(id)
       }
     }
   }
 
   /// Ends all watching, now and later, with `WatchError.closed`.
   public func close() {
-    state.withLock { $0.isClosed = true }
-    lookAgain()
+    let ids = state.withLock { state in
+      state.isClosed = true
+      return Array(state.entries.keys)
+    }
+    for id in ids { update(id) { $0.markStale() } }
   }
 
   // MARK: Reading
 
   private func read(_ id: JobID, from index: Int) async throws {
     do {
-      guard let page = try await store.output(of: id, from: index, maxTokens: replayTokens) else {
+      guard let page = try await page(of: id, from: index, maxTokens: replayTokens) else {
         throw WatchError.notFound
       }
       update(id) { $0.didRead(page, from: index) }
@@ -106,8 +126,7 @@ public final class WatchHub: Sendable {
       update(id) { $0.didFailToRead() }
       if Task.isCancelled { update(id) { $0.markStale() } }
       try Task.checkCancellation()
-      logger.debug("A watched job could not be read", metadata: ["error": "\(error)"])
-      await waitForNews(id)
+      try await waitForRetry(id, error)
     } catch {
       update(id) { topic in
         topic.didFailToRead()
@@ -124,23 +143,43 @@ public final class WatchHub: Sendable {
     let count = min(replayTokens, end - position.index)
     let page: OutputPage?
     do {
-      page = try await store.output(of: id, from: position.index, maxTokens: count)
-    } catch {
+      page = try await self.page(of: id, from: position.index, maxTokens: count)
+    } catch let error as JobStoreError {
       try Task.checkCancellation()
-      await waitForNews(id)
+      update(id) { $0.didFailToReplay() }
+      try await waitForRetry(id, error)
       return
     }
     guard let page else { throw WatchError.notFound }
-    if page.chunks.isEmpty { await waitForNews(id) }
+    if page.chunks.isEmpty { throw corrupt(id) }
     for chunk in page.chunks {
+      guard chunk.firstIndex == position.index else { throw corrupt(id) }
       try await deliver(.tokens(chunk))
       position.index = chunk.endIndex
     }
   }
 
+  private func page(of id: JobID, from index: Int, maxTokens: Int) async throws -> OutputPage? {
+    try await gate.enter()
+    defer { gate.leave() }
+    return try await store.output(of: id, from: index, maxTokens: maxTokens)
+  }
+
+  private func corrupt(_ id: JobID) -> WatchError {
+    logger.error(
+      "A watched job's output is incomplete in the store", metadata: ["job": "\(id)"])
+    return .corrupt
+  }
+
   // MARK: Waiting
 
-  private func waitForNews(_ id: JobID) async {
+  /// Waits until it may be worth while to read again; throws what will not pass by itself.
+  private func waitForRetry(_ id: JobID, _ error: JobStoreError) async throws(JobStoreError) {
+    switch error.code {
+    case .internal, .invalid: throw error
+    case .unavailable, .exhausted, .cancelled: break
+    }
+    logger.debug("A watched job could not be read", metadata: ["error": "\(error)"])
     await wait(id, version: state.withLock { $0.entries[id]?.topic.version ?? 0 })
   }
 
@@ -175,17 +214,36 @@ public final class WatchHub: Sendable {
 
   // MARK: News
 
-  private func receive(_ signal: JobSignal) {
+  private func receive(_ signal: JobSignal, _ interruption: AsyncStream<Void>.Continuation) {
     switch signal {
     case .progressed(let id, let chunk): update(id) { $0.didSignal(chunk) }
     case .revoked(let id): update(id) { $0.markStale() }
-    case .interrupted: lookAgain()
+    case .interrupted: interruption.yield()
     case .ready: break
     }
   }
 
-  private func lookAgain() {
-    for id in state.withLock({ Array($0.entries.keys) }) { update(id) { $0.markStale() } }
+  /// Asks how far all watched jobs are, spread over a time, which it takes.
+  private func lookAtAll(within time: Duration) async {
+    let ids = state.withLock { Array($0.entries.keys) }
+    let looks = max((ids.count + Self.jobsPerLook - 1) / Self.jobsPerLook, 1)
+    let clock = ContinuousClock()
+    let start = clock.now
+    for look in 0..<looks {
+      let rest = ids.dropFirst(look * Self.jobsPerLook).prefix(Self.jobsPerLook)
+      if !rest.isEmpty { await lookAt(Array(rest)) }
+      let next = start + time / looks * (look + 1)
+      guard (try? await clock.sleep(until: next)) != nil else { return }
+    }
+  }
+
+  private func lookAt(_ ids: [JobID]) async {
+    do {
+      let progress = try await store.progress(of: ids)
+      for id in ids { update(id) { $0.didLook(progress[id]) } }
+    } catch {
+      logger.debug("Watched jobs could not be looked at", metadata: ["error": "\(error)"])
+    }
   }
 
   private func update(_ id: JobID, _ change: (inout WatchTopic) -> Void) {
@@ -203,12 +261,4 @@ public final class WatchHub: Sendable {
     }
     for waiter in waiters { waiter.resume() }
   }
-}
-
-/// Why a job cannot be watched.
-public enum WatchError: Error, Hashable, Sendable {
-  /// There is no such job, or no longer.
-  case notFound
-  /// The hub is closing; watch again elsewhere, from the next token index.
-  case closed
 }

@@ -16,6 +16,8 @@ package struct WatchTopic {
     case replay(upTo: Int)
     /// Nothing new: wait until the version is no longer this one.
     case wait(version: UInt64)
+    /// The store does not hold what the watcher is to get next, though it says so.
+    case fail
   }
 
   /// One watcher's place.
@@ -45,6 +47,10 @@ package struct WatchTopic {
   private var end: Int?
   private var isStale = true
   private var isReading = false
+  /// The store counts output after `end` that it did not answer with.
+  private var isCorrupt = false
+  /// How far the job was found to be while the store was being read.
+  private var progressWhileReading: JobProgress?
   /// News came while the store was being read, which the answer may not know of.
   private var wasMarkedWhileReading = false
 
@@ -58,9 +64,10 @@ package struct WatchTopic {
     if isStale, !isReading {
       isReading = true
       wasMarkedWhileReading = false
+      progressWhileReading = nil
       return .read(from: end ?? position.index)
     }
-    return .wait(version: version)
+    return isCorrupt && !isStale ? .fail : .wait(version: version)
   }
 
   private func deliverable(to position: inout Position) -> [WatchEvent]? {
@@ -104,6 +111,23 @@ package struct WatchTopic {
     version += 1
   }
 
+  /// The store was asked how far the job is; `nil` says that it has no such job.
+  package mutating func didLook(_ progress: JobProgress?) {
+    if isReading {
+      // The answer to come may be older than this or newer.
+      progressWhileReading = progress
+    } else if isStale || !covers(progress) {
+      markStale()
+    }
+  }
+
+  /// Whether all that is in the progress is known here.
+  private func covers(_ progress: JobProgress?) -> Bool {
+    guard let progress, let job, let end else { return false }
+    return progress.state == job.state && progress.epoch == job.epoch
+      && progress.outputTokens <= max(Int64(end), job.usage.outputTokens)
+  }
+
   /// The store answered the read that `next` asked for.
   package mutating func didRead(_ page: OutputPage, from index: Int) {
     isReading = false
@@ -115,14 +139,22 @@ package struct WatchTopic {
     }
     for chunk in page.chunks { append(chunk) }
     job = page.job
-    let hasMore = (end ?? 0) < Int(page.job.usage.outputTokens) && !page.chunks.isEmpty
-    isStale = hasMore || wasMarkedWhileReading
+    let hasMore = (end ?? 0) < Int(page.job.usage.outputTokens)
+    isCorrupt = hasMore && (end ?? 0) <= index
+    let isOld = progressWhileReading.map { !covers($0) } ?? false
+    isStale = hasMore && !isCorrupt || isOld || wasMarkedWhileReading
     version += 1
   }
 
   /// The read failed. The topic stays stale; the next look comes with the next signal or tick.
   package mutating func didFailToRead() {
     isReading = false
+    isStale = true
+  }
+
+  /// A watcher's replay failed. The next look at the job wakes it.
+  package mutating func didFailToReplay() {
+    isStale = true
   }
 
   private mutating func append(_ chunk: OutputChunk) {

@@ -37,6 +37,18 @@ public struct Migration: Hashable, Sendable {
     return lines.isEmpty ? statements : statements + [lines.joined(separator: "\n")]
   }
 
+  /// The index that a statement builds concurrently unless it is there. When that is interrupted it
+  /// leaves an index that is not valid, which counts as there: such a one must go first.
+  static func indexBuilt(by statement: String) -> String? {
+    let words = statement.split(whereSeparator: \.isWhitespace).map { $0.uppercased() }
+    for form in ["CREATE INDEX", "CREATE UNIQUE INDEX"] {
+      let beginning = (form + " CONCURRENTLY IF NOT EXISTS").split(separator: " ").map(String.init)
+      guard words.starts(with: beginning), words.count > beginning.count else { continue }
+      return words[beginning.count].lowercased()
+    }
+    return nil
+  }
+
   /// SHA-256 of the text, in hexadecimal: tells whether history was altered.
   public var checksum: String {
     SHA256.hash(data: Data(sql.utf8)).map { byte in

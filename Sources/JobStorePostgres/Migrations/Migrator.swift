@@ -6,8 +6,8 @@ public import Postgres
 ///
 /// Each migration is one transaction, together with its entry in `millrace.migrations`; or, where
 /// it says so, its statements run one by one. Several processes may start at once: an advisory lock
-/// lets one work while the others wait. A history
-/// that differs from this build's, or is longer, is refused: a database is never taken back.
+/// lets one work while the others wait. A history that differs from this build's, or is longer, is
+/// refused: a database is never taken back.
 public struct Migrator: Sendable {
   /// What a database has and lacks.
   public struct Status: Hashable, Sendable {
@@ -27,15 +27,22 @@ public struct Migrator: Sendable {
 
   private static let lockPause = Duration.milliseconds(100)
 
+  /// How often it is said what a statement waits for.
+  package static let defaultReportInterval = Duration.seconds(10)
+
   private let migrations: [Migration]
+  private let reportInterval: Duration
   private let logger: Logger
 
   public init(logger: Logger) {
     self.init(migrations: Migration.all, logger: logger)
   }
 
-  package init(migrations: [Migration], logger: Logger) {
+  package init(
+    migrations: [Migration], reportInterval: Duration = defaultReportInterval, logger: Logger
+  ) {
     self.migrations = migrations
+    self.reportInterval = reportInterval
     self.logger = logger
   }
 
@@ -49,33 +56,58 @@ public struct Migrator: Sendable {
   }
 
   /// Applies what is pending.
+  ///
+  /// - Parameters:
+  ///   - connection: the one on which it is done.
+  ///   - observer: how to make a second connection, on which it is found out for whom a migration
+  ///     waits (an index that is built concurrently waits for every older transaction), to be
+  ///     logged from time to time; `nil` logs nothing of it.
   /// - Returns: the migrations that were applied, by this call.
   @discardableResult
-  public func migrate(on connection: Connection) async throws(JobStoreError) -> [Migration] {
+  public func migrate(
+    on connection: Connection, observedWith observer: ConnectionConfiguration? = nil
+  ) async throws(JobStoreError) -> [Migration] {
     try await mapping {
-      try await takeLock(on: connection)
-      let outcome: Result<[Migration], any Error>
-      do { outcome = .success(try await applyPending(on: connection)) } catch {
-        outcome = .failure(error)
+      guard let observer else { return try await migrateAlone(on: connection) }
+      let processID = await connection.serverProcessID
+      return try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask {
+          let waits = MigrationWaits(
+            processID: processID, configuration: observer, interval: reportInterval,
+            logger: logger)
+          await waits.report()
+        }
+        defer { group.cancelAll() }
+        return try await migrateAlone(on: connection)
       }
-      // Ending the session gives the lock back too; a failure here hides nothing.
-      _ = try? await connection.query("SELECT pg_advisory_unlock($1)", Self.lockKey)
-      return try outcome.get()
     }
+  }
+
+  private func migrateAlone(on connection: Connection) async throws -> [Migration] {
+    try await takeLock(on: connection)
+    let outcome: Result<[Migration], any Error>
+    do { outcome = .success(try await applyPending(on: connection)) } catch {
+      outcome = .failure(error)
+    }
+    // Ending the session gives the lock back too; a failure here hides nothing.
+    _ = try? await connection.query("SELECT pg_advisory_unlock($1)", Self.lockKey)
+    return try outcome.get()
   }
 
   /// Takes the lock by asking again and again. A statement that waits for it would hold a snapshot,
   /// and an index that is built concurrently waits for all snapshots: the two would wait for each
   /// other.
   private func takeLock(on connection: Connection) async throws {
-    var isFirst = true
+    var nextReport = ContinuousClock.now
     while true {
       let row = try await connection.query(
         "SELECT pg_try_advisory_lock($1) AS taken", Self.lockKey
       ).first
       if try row?.decode("taken", as: Bool.self) == true { return }
-      if isFirst { logger.info("another process migrates the database; waiting for it") }
-      isFirst = false
+      if ContinuousClock.now >= nextReport {
+        logger.info("another process migrates the database; waiting for it")
+        nextReport = .now + reportInterval
+      }
       try await Task.sleep(for: Self.lockPause)
     }
   }
@@ -87,6 +119,7 @@ public struct Migrator: Sendable {
       logger.info("applying migration \(migration.number) \(migration.name)")
       guard migration.isTransaction else {
         for statement in migration.statements {
+          try await dropInvalidIndex(of: statement, on: connection)
           try await connection.execute(script: statement)
         }
         try await record(migration, on: connection)
@@ -98,6 +131,22 @@ public struct Migrator: Sendable {
       }
     }
     return pending
+  }
+
+  /// Drops what an interrupted build of the same index left. A valid index stays, and in use.
+  private func dropInvalidIndex(of statement: String, on connection: Connection) async throws {
+    guard let index = Migration.indexBuilt(by: statement) else { return }
+    let invalid = try await connection.query(
+      """
+      SELECT c.oid::regclass::text AS name
+      FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+      WHERE c.relnamespace = 'millrace'::regnamespace AND c.relname = $1 AND NOT i.indisvalid
+      """, index)
+    for row in invalid {
+      let name: String = try row.decode("name")
+      logger.info("dropping the index \(name), which was left half-built")
+      try await connection.execute(script: "DROP INDEX CONCURRENTLY \(name)")
+    }
   }
 
   private func record(_ migration: Migration, on connection: Connection) async throws {

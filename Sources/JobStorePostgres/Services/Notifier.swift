@@ -1,20 +1,40 @@
 import Foundation
-import JobQueue
-import Logging
+package import JobQueue
+package import Logging
 import Postgres
 import Synchronization
 
 /// Tells other processes what happened in this one: collects signals and sends them together, off
-/// the write path, at most once per interval.
-final class Notifier: Sendable {
+/// the write path, at most once per interval. What could not be sent is sent again with what came
+/// meanwhile.
+package final class Notifier: Sendable {
   static let channel = "millrace_jobs"
   /// Beyond so many jobs at once, others are told to look at everything.
-  static let maxPending = 4_000
+  package static let maxPending = 4_000
+  /// The shortest pause after a failure.
+  private static let retryPause = Duration.milliseconds(100)
 
   struct Pending {
     var isReady = false
     var progressed: Set<JobID> = []
     var revoked: Set<JobID> = []
+
+    mutating func formUnion(_ other: Pending) {
+      isReady = isReady || other.isReady
+      progressed.formUnion(other.progressed)
+      revoked.formUnion(other.revoked)
+      shorten()
+    }
+
+    /// One beyond the limit is remembered as "too many".
+    mutating func shorten() {
+      if progressed.count > Notifier.maxPending + 1 {
+        progressed = Set(progressed.prefix(Notifier.maxPending + 1))
+      }
+      if revoked.count > Notifier.maxPending + 1 {
+        revoked = Set(revoked.prefix(Notifier.maxPending + 1))
+      }
+    }
   }
 
   /// Tells this process's notifications from those of others.
@@ -24,12 +44,12 @@ final class Notifier: Sendable {
   private let wake: AsyncStream<Void>
   private let wakeInput: AsyncStream<Void>.Continuation
 
-  init(interval: Duration) {
+  package init(interval: Duration) {
     self.interval = interval
     (wake, wakeInput) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
   }
 
-  func add(_ signals: [JobSignal]) {
+  package func add(_ signals: [JobSignal]) {
     guard !signals.isEmpty else { return }
     pending.withLock { pending in
       for signal in signals {
@@ -40,30 +60,34 @@ final class Notifier: Sendable {
         case .interrupted: break
         }
       }
-      // One beyond the limit is remembered as "too many".
-      if pending.progressed.count > Self.maxPending + 1 {
-        pending.progressed = Set(pending.progressed.prefix(Self.maxPending + 1))
-      }
-      if pending.revoked.count > Self.maxPending + 1 {
-        pending.revoked = Set(pending.revoked.prefix(Self.maxPending + 1))
-      }
+      pending.shorten()
     }
     wakeInput.yield()
   }
 
   func run(pool: ConnectionPool, logger: Logger) async {
+    await run(logger: logger) { payloads in
+      let statements = payloads.map { Statement.notify(channel: Self.channel, payload: $0) }
+      _ = try await pool.withConnection { try await $0.pipeline(statements) }
+    }
+  }
+
+  /// Hands what is collected to `send`, as the texts of notifications, until cancelled.
+  package func run(logger: Logger, send: ([String]) async throws -> Void) async {
     for await _ in wake {
-      let statements = payloads(for: take()).map {
-        Statement.notify(channel: Self.channel, payload: $0.text)
-      }
-      guard !statements.isEmpty else { continue }
+      let batch = take()
+      let payloads = payloads(for: batch)
+      guard !payloads.isEmpty else { continue }
+      var pause = interval
       do {
-        _ = try await pool.withConnection { try await $0.pipeline(statements) }
+        try await send(payloads.map(\.text))
       } catch {
-        // Signals are hints; after an outage the listeners report themselves interrupted.
         logger.debug("cannot notify other processes", metadata: ["error": "\(error)"])
+        pending.withLock { $0.formUnion(batch) }
+        wakeInput.yield()
+        pause = max(pause, Self.retryPause)
       }
-      guard (try? await Task.sleep(for: interval)) != nil else { return }
+      guard (try? await Task.sleep(for: pause)) != nil else { return }
     }
   }
 

@@ -1,5 +1,5 @@
-import JobQueue
-import Postgres
+package import JobQueue
+package import Postgres
 
 extension Statement {
   /// Makes an executor known, or renews what is known of it. Its draining mark stays.
@@ -25,11 +25,12 @@ extension Statement {
     Statement("SET LOCAL statement_timeout = \(limit.microseconds / 1_000)")
   }
 
-  /// The longest that a heartbeat may run: well below any lease, so that there is time for another.
-  static let heartbeatTimeLimit = Duration.seconds(4)
+  /// The longest that each statement of a heartbeat may run: its three together well below a lease,
+  /// so that there is time for another.
+  static let heartbeatTimeLimit = Duration.seconds(2)
 
   /// Renews an executor's lease. Returns its draining mark; no row when it is not known.
-  static func heartbeat(
+  package static func heartbeat(
     _ executor: ExecutorID, leaseDuration: Duration, now: Timestamp?
   ) -> Statement {
     Statement(
@@ -43,7 +44,7 @@ extension Statement {
   }
 
   /// Which of these leases are still held.
-  static func held(_ leases: [Lease], executor: ExecutorID) -> Statement {
+  package static func held(_ leases: [Lease], executor: ExecutorID) -> Statement {
     Statement(
       """
       SELECT j.id, j.epoch FROM millrace.jobs AS j
@@ -56,25 +57,44 @@ extension Statement {
     Statement("DELETE FROM millrace.executors WHERE id = $1", executor.uuid)
   }
 
+  /// Whether the lease of an executor `e` ran out although it could have been renewed: the server
+  /// has been up for as long as the lease lasts, and the caller has reached it for that long.
+  ///
+  /// - Parameters:
+  ///   - now: the parameter that holds the store's clock. Where it is not NULL it is not the
+  ///     server's, which then says nothing.
+  ///   - reach: the parameter that holds the microseconds of the caller; NULL leaves them out.
+  static func isLapsed(now: String, reach: String) -> String {
+    """
+    e.expire_time <= coalesce(\(now), now())
+      AND (\(now) IS NOT NULL
+        OR pg_postmaster_start_time() + (e.expire_time - e.heartbeat_time) <= now())
+      AND (\(reach) IS NULL
+        OR e.expire_time - e.heartbeat_time <= \(reach) * interval '1 microsecond')
+    """
+  }
+
   /// Forgets executors whose lease ran out and whose jobs were all rescued.
-  static func forgetExpired(now: Timestamp?) -> Statement {
+  static func forgetExpired(reach: Duration?, now: Timestamp?) -> Statement {
     Statement(
       """
       DELETE FROM millrace.executors WHERE id IN (
         SELECT e.id FROM millrace.executors AS e
-        WHERE e.expire_time <= coalesce($1, now()) AND NOT EXISTS (
+        WHERE \(isLapsed(now: "$1", reach: "$2")) AND NOT EXISTS (
           SELECT FROM millrace.jobs AS j WHERE j.state = 'running' AND j.executor_id = e.id)
         FOR UPDATE SKIP LOCKED)
-      """, now)
+      """, now, reach?.microseconds)
   }
 
-  /// Ends the leases of all executors, whoever and wherever they are.
-  static func endLeases(now: Timestamp?) -> Statement {
+  /// Ends the leases of executors as if they had been given for no time at all, so that they count
+  /// as lapsed at once.
+  static func endLeases(of executors: [ExecutorID], now: Timestamp?) -> Statement {
     Statement(
       """
-      UPDATE millrace.executors SET expire_time = coalesce($1, now())
-      WHERE expire_time > coalesce($1, now())
-      """, now)
+      UPDATE millrace.executors SET
+        heartbeat_time = coalesce($2, now()), expire_time = coalesce($2, now())
+      WHERE id = ANY($1)
+      """, executors.map(\.uuid), now)
   }
 
   /// Marks an executor as draining. Returns a row when it is known.

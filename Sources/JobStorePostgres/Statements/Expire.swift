@@ -1,10 +1,10 @@
-import JobQueue
-import Postgres
+package import JobQueue
+package import Postgres
 
 extension Statement {
   /// Ends jobs whose deadline has passed: queued or running → expired. Returns the jobs as they
   /// now are, and whether each was running.
-  static func expire(limit: Int32, now: Timestamp?) -> Statement {
+  package static func expire(limit: Int32, now: Timestamp?) -> Statement {
     Statement(
       """
       WITH overdue AS (

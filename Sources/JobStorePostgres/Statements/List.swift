@@ -1,11 +1,11 @@
 import Foundation
-import JobQueue
-import Postgres
+package import JobQueue
+package import Postgres
 
 extension Statement {
   /// One page of jobs, newest first. The text holds only the conditions that are asked for, so
   /// that each combination gets a plan of its own.
-  static func list(_ filter: JobFilter, page: PageRequest) throws -> Statement {
+  package static func list(_ filter: JobFilter, page: PageRequest) throws -> Statement {
     var conditions = ["true"]
     var parameters: [any PostgresEncodable] = []
     func add(_ value: any PostgresEncodable, _ condition: (String) -> String) {

@@ -39,7 +39,8 @@ extension Statement {
 
   /// Hands back what an executor was given but does not name: claims whose answer it never got.
   ///
-  /// Only claims older than a lease's duration, so that an answer on its way is not overtaken.
+  /// Only claims older than a lease's duration, so that an answer on its way is not overtaken. A
+  /// job that someone else has locked is passed over: a heartbeat waits for no job.
   static func releaseUnnamed(
     _ leases: [Lease], executor: ExecutorID, leaseDuration: Duration, now: Timestamp?
   ) -> Statement {
@@ -52,7 +53,7 @@ extension Statement {
           AND h.claim_time < coalesce($5, now()) - $4 * interval '1 microsecond'
           AND NOT EXISTS (
             SELECT FROM unnest($1, $2) AS l (id, epoch) WHERE l.id = h.id AND l.epoch = h.epoch)
-        ORDER BY h.id FOR UPDATE OF h
+        ORDER BY h.id FOR UPDATE OF h SKIP LOCKED
       ) AS forgotten
       WHERE j.id = forgotten.id AND j.epoch = forgotten.epoch AND j.state = 'running'
       RETURNING j.id

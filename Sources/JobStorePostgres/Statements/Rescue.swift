@@ -1,12 +1,13 @@
-import JobQueue
-import Postgres
+package import JobQueue
+package import Postgres
 
 extension Statement {
   /// Takes jobs from executors that are gone: running → queued, or failed after the last attempt.
   ///
   /// Prior state: running under an executor that is unknown or past its lease. Returns the jobs
   /// as they now are.
-  static func rescue(limit: Int32, now: Timestamp?) -> Statement {
+  /// - Parameter reach: for how long the caller has reached the database, where that matters.
+  package static func rescue(limit: Int32, reach: Duration?, now: Timestamp?) -> Statement {
     // The message names the number of attempts; arrays count from 1.
     let messages = (1...JobLimits.maxAttempts).map { JobFailure.attemptsExhausted($0).message }
     return Statement(
@@ -14,7 +15,8 @@ extension Statement {
       WITH lost AS (
         SELECT j.id, j.epoch, j.attempt >= j.max_attempts AS is_last
         FROM millrace.jobs AS j LEFT JOIN millrace.executors AS e ON e.id = j.executor_id
-        WHERE j.state = 'running' AND (e.id IS NULL OR e.expire_time <= coalesce($4, now()))
+        WHERE j.state = 'running' AND (e.id IS NULL
+          OR \(isLapsed(now: "$4", reach: "$5")))
         ORDER BY j.id LIMIT $1
         FOR UPDATE OF j SKIP LOCKED
       )
@@ -27,6 +29,7 @@ extension Statement {
       FROM lost
       WHERE j.id = lost.id AND j.epoch = lost.epoch AND j.state = 'running'
       RETURNING \(JobColumns.summary)
-      """, limit, JobFailure.Code.attemptsExhausted.rawValue, messages, now)
+      """, limit, JobFailure.Code.attemptsExhausted.rawValue, messages, now,
+      reach?.microseconds)
   }
 }

@@ -1,13 +1,13 @@
 import Foundation
-import JobQueue
-import Postgres
+package import JobQueue
+package import Postgres
 
 extension Statement {
   /// Commits what an executor made of one job: output, usage and end, in one statement.
   ///
   /// Prior state: running under exactly the lease's epoch, with the committed output ending where
   /// the chunk begins. Returns a row when it was so; otherwise changes nothing and returns none.
-  static func write(_ write: LeaseWrite, now: Timestamp?) -> Statement {
+  package static func write(_ write: LeaseWrite, now: Timestamp?) -> Statement {
     let chunk = write.chunk.flatMap { $0.tokens.isEmpty ? nil : $0 }
     let end = EndColumns(write.end)
     let logprobs = LogprobColumns(chunk?.logprobs)

@@ -8,15 +8,20 @@ public struct ConnectionConfiguration: Sendable {
   public var statementTimeout: Duration?
   /// Shown in `pg_stat_activity`.
   public var applicationName: String
+  /// Settings of the session besides, by their names in the server's configuration. The values may
+  /// hold no spaces.
+  public var settings: [String: String]
 
   public init(
     connectionString: String, connectTimeout: Duration = .seconds(10),
-    statementTimeout: Duration? = nil, applicationName: String = "millrace"
+    statementTimeout: Duration? = nil, applicationName: String = "millrace",
+    settings: [String: String] = [:]
   ) {
     self.connectionString = connectionString
     self.connectTimeout = connectTimeout
     self.statementTimeout = statementTimeout
     self.applicationName = applicationName
+    self.settings = settings
   }
 
   /// Keywords and values for `PQconnectStartParams`; later ones win over the connection string,
@@ -28,6 +33,9 @@ public struct ConnectionConfiguration: Sendable {
     var options = "-c client_encoding=UTF8 -c DateStyle=ISO"
     if let statementTimeout {
       options += " -c statement_timeout=\(Int(statementTimeout / .milliseconds(1)))"
+    }
+    for (name, value) in settings.sorted(by: { $0.key < $1.key }) {
+      options += " -c \(name)=\(value)"
     }
     return [
       ("fallback_application_name", applicationName),

@@ -36,7 +36,7 @@ extension PrivateServer {
             code: .privateServer,
             message: "\(leftover) holds files, but no PostgreSQL data; move them away")
         }
-        try FileManager.default.removeItem(atPath: leftover)
+        try await removeUnfinished(leftover)
       }
       logger.info("setting up the private PostgreSQL server in \(folder.path)")
       var arguments = [
@@ -47,7 +47,8 @@ extension PrivateServer {
       let command = try account.command(binaries.initdb, arguments, diesWithParent: true)
       let child = try await ChildProcess.spawn(command, output: folder.startLog)
       guard let exit = await child.waitForExit(until: .now + options.startTimeout) else {
-        child.send(SIGKILL)
+        // It tidies up when it is asked to end, and waits for the programs that it started.
+        await Self.end(child, patience: .seconds(10))
         throw PostgresError(
           code: Task.isCancelled ? .cancelled : .privateServer,
           message: "initdb did not end in time; see \(folder.startLog)")
@@ -67,6 +68,20 @@ extension PrivateServer {
     } catch {
       throw PostgresError(
         code: .privateServer, message: "cannot set up \(folder.path)", cause: error)
+    }
+  }
+
+  /// Removes what an unfinished set-up left behind. Where that was killed, the programs that it had
+  /// started may still write for a moment.
+  private func removeUnfinished(_ path: String) async throws {
+    let deadline = ContinuousClock.now + .seconds(10)
+    while FileManager.default.fileExists(atPath: path) {
+      do {
+        try FileManager.default.removeItem(atPath: path)
+      } catch {
+        guard .now < deadline else { throw error }
+        try await Task.sleep(for: Self.pollInterval)
+      }
     }
   }
 

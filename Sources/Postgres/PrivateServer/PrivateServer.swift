@@ -135,7 +135,7 @@ public final class PrivateServer: Sendable {
     state.withLock { $0.lock = nil }
   }
 
-  private static func end(_ child: ChildProcess, patience: Duration) async {
+  static func end(_ child: ChildProcess, patience: Duration) async {
     for (signal, patience) in [
       (SIGINT, patience), (SIGQUIT, .seconds(10)), (SIGKILL, .seconds(10)),
     ] {

@@ -54,6 +54,8 @@ public struct PrivateServerOptions: Sendable {
     min_wal_size = 80MB
     checkpoint_timeout = 10min
     checkpoint_completion_target = 0.9
+    # Our statements are short: compiling them would cost more than running them.
+    jit = off
     autovacuum = on
     autovacuum_naptime = 15s
     timezone = 'UTC'

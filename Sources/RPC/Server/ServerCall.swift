@@ -96,8 +96,9 @@ final class ServerCall: StreamCall, @unchecked Sendable {
   private func fail(_ error: any Error) {
     let status = RPCError(handlerError: error)
     if let cause = status.cause {
-      server.logger.error(
-        "a handler failed",
+      let isOurs = [.internal, .unknown, .dataLoss].contains(status.code)
+      server.logger.log(
+        level: isOurs ? .error : .debug, "a handler failed",
         metadata: ["method": "\(method)", "error": "\(type(of: cause))", "reason": "\(cause)"])
     }
     finish(failing: status)

@@ -30,6 +30,13 @@ enum ServiceError {
     make(.notFound, "JOB_NOT_FOUND", "there is no job \(id.prefix(64))", ["id": "\(id.prefix(64))"])
   }
 
+  static func outputLost(_ id: String) -> RPCError {
+    make(
+      .dataLoss, "OUTPUT_LOST",
+      "the store has lost output of job \(id) that follows what was sent; submit the job again",
+      ["id": id])
+  }
+
   static func modelNotFound(_ name: String) -> RPCError {
     make(
       .notFound, "MODEL_NOT_FOUND", "model \(name.prefix(64)) is not served here; see ListModels",

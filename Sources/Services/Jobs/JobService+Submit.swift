@@ -50,6 +50,8 @@ extension JobService {
       }
     }
     guard violations.isEmpty else { throw ServiceError.invalid(violations) }
+    // Ids made in the same millisecond come in any order; the jobs' order is that of their ids.
+    for (index, id) in submissions.map(\.id).sorted().enumerated() { submissions[index].id = id }
     var new = try await store.submit(submissions).map(\.job)[...]
     return known.map { $0 ?? new.removeFirst() }
   }

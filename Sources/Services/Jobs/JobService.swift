@@ -124,6 +124,8 @@ public struct JobService: Sendable {
       }
     } catch WatchError.notFound {
       throw ServiceError.jobNotFound(id.description)
+    } catch WatchError.corrupt {
+      throw ServiceError.outputLost(id.description)
     }
   }
 

@@ -53,6 +53,23 @@ struct ClientFlags: ParsableArguments {
     ])
   }
 
+  /// The flags given, as they are repeated in hints.
+  private var repeated: String {
+    let given: [(String, String?)] = [
+      ("--address", address), ("--tenant", tenant), ("--tls-roots", tlsRoots),
+      ("--tls-certificate", tlsCertificate), ("--tls-key", tlsKey),
+    ]
+    return given.compactMap { flag, value in value.map { " \(flag) \(quoted($0))" } }.joined()
+  }
+
+  /// A word as the shell takes it.
+  private func quoted(_ word: String) -> String {
+    let isPlain = word.allSatisfy {
+      $0.isASCII && ($0.isLetter || $0.isNumber || "-_./:=@".contains($0))
+    }
+    return isPlain && !word.isEmpty ? word : "'\(word.replacing("'", with: "'\\''"))'"
+  }
+
   var target: String {
     address ?? ProcessInfo.processInfo.environment["MILLRACE_ADDRESS"] ?? "127.0.0.1:50051"
   }
@@ -80,7 +97,7 @@ struct ClientFlags: ParsableArguments {
       }
       let client = try Client(configuration: configuration)
       let jobs = JobClient(
-        client: client, target: target, tlsFiles: tlsFiles,
+        client: client, target: target, tlsFiles: tlsFiles, flags: repeated,
         tenant: tenant ?? ProcessInfo.processInfo.environment["MILLRACE_TENANT"],
         timeout: .seconds(timeout))
       let result: Result<Value, any Error>

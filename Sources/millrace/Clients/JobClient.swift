@@ -8,6 +8,8 @@ struct JobClient {
   let target: String
   /// The files that TLS depends on, for errors.
   let tlsFiles: String
+  /// The flags that reach the same service as the same tenant, for hints; each after a space.
+  let flags: String
   let tenant: String?
   let timeout: Duration
 
@@ -41,8 +43,11 @@ struct JobClient {
 
   /// Watches a job from a token on, to its end. When the connection breaks or the service
   /// restarts, goes on from the next token. A service that was never reached is an error at once.
+  ///
+  /// - Parameter again: the command that watches the job, to hint at when this gives up.
   func follow(
-    _ id: String, from index: Int64, deliver: (Millrace_V1_JobEvent) async throws -> Void
+    _ id: String, from index: Int64, again: String,
+    deliver: (Millrace_V1_JobEvent) async throws -> Void
   ) async throws {
     var request = Millrace_V1_WatchJobRequest()
     request.id = id
@@ -63,15 +68,20 @@ struct JobClient {
         }
         if hasFinished { return }
         throw CommandFailure("the service ended the watch before the job ended")
-      } catch let failure as CallFailure
-        where failure.code == .unavailable && hasBegun && failures < 10
-      {
+      } catch let failure as CallFailure where failure.code == .unavailable && hasBegun {
+        guard failures < Self.patience else {
+          throw CommandFailure(
+            "\(failure)\n  The job is kept. Watch on: \(again) --from \(request.fromToken)")
+        }
         failures += 1
         Output.remark("The connection to \(target) broke; going on from token \(request.fromToken)")
         try await Task.sleep(for: .seconds(min(failures, 3)))
       }
     }
   }
+
+  /// How often in a row a broken watch is begun again.
+  private static let patience = 10
 
   /// Waits until the service says that it is serving.
   func waitUntilServing(_ limit: Duration) async throws {
@@ -100,30 +110,5 @@ struct JobClient {
 
   private func explained(_ error: RPCError) -> CallFailure {
     CallFailure(error, target: target, tlsFiles: tlsFiles)
-  }
-}
-
-/// A failed call in words: the message, each bad field, and what to do.
-struct CallFailure: Error, CustomStringConvertible {
-  var code: StatusCode
-  var description: String
-
-  init(_ error: RPCError, target: String, tlsFiles: String) {
-    code = error.code
-    var lines = ["\(error.code): \(error.message)"]
-    let status = error.details.flatMap { try? Google_Rpc_Status(serializedBytes: $0) }
-    for detail in status?.details ?? [] {
-      if let request = try? Google_Rpc_BadRequest(unpackingAny: detail) {
-        lines += request.fieldViolations.map { "  \($0.field): \($0.description_p)" }
-      }
-    }
-    if error.code == .unavailable, status == nil {
-      lines.append(
-        "  Is a service listening on \(target)? Start one: millrace serve --model NAME=PATH")
-      if !tlsFiles.isEmpty {
-        lines.append("  Does it speak TLS, and do these fit it and each other? \(tlsFiles)")
-      }
-    }
-    description = lines.joined(separator: "\n")
   }
 }

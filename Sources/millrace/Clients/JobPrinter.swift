@@ -9,11 +9,11 @@ struct JobPrinter {
 
   /// Watches a job to its end. Ctrl-C leaves the job running and says how to watch on.
   func follow(_ id: String, from index: Int64, _ client: JobClient) async throws {
-    let interruption = Interruption(
-      message: "The job goes on. Watch it again: millrace watch \(id)")
+    let command = "millrace watch \(id)\(client.flags)"
+    let interruption = Interruption(message: "The job goes on. Watch it again: \(command)")
     defer { interruption.cancel() }
     var ended: Millrace_V1_Job?
-    try await client.follow(id, from: index) { event in
+    try await client.follow(id, from: index, again: command) { event in
       if json { Output.line(try event.jsonLine()) }
       switch event.event {
       case .tokens(let tokens): if !json { Output.text(tokens.text) }
@@ -61,21 +61,16 @@ struct JobPrinter {
   }
 }
 
-extension Message {
-  /// The message in the JSON mapping of protobuf, with the field names of the `.proto` files.
-  func jsonLine() throws -> String {
-    var options = JSONEncodingOptions()
-    options.preserveProtoFieldNames = true
-    return try jsonString(options: options)
-  }
-}
-
 extension Millrace_V1_JobState {
-  /// The state that a word of the command line names.
-  init(word: String) throws {
-    let named = Self.allCases.first { $0 != .unspecified && $0.word == word }
-    guard let named else { throw ValidationError("that is no state of a job") }
-    self = named
+  /// The states that words of the command line name, with commas between them: `running,failed`
+  /// or, as in JSON, `JOB_STATE_RUNNING`.
+  static func named(_ text: String) throws -> [Self] {
+    try text.split(separator: ",", omittingEmptySubsequences: false).map { piece in
+      let word = piece.lowercased().replacing("job_state_", with: "")
+      let named = allCases.first { $0 != .unspecified && $0.word == word }
+      guard let named else { throw ValidationError("\(piece) is no state of a job") }
+      return named
+    }
   }
 
   var word: String {

@@ -9,6 +9,9 @@ struct SamplingFlags: ParsableArguments {
     parsing: .unconditional, help: "0 chooses the likeliest token each time; above 0 is random.")
   var temperature: Float = 1
 
+  @Flag(help: "Choose the likeliest token each time, whatever --temperature says.")
+  var greedy = false
+
   @Option(
     parsing: .unconditional, help: "Keep the likeliest tokens whose probabilities sum to this.")
   var topP: Float = 1

@@ -5,19 +5,18 @@ import SwiftProtobuf
 
 struct Submit: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Submit a job; with --watch, stream its output.",
+    abstract: "Submit a job, or a file of jobs; with --watch, stream the output.",
     discussion: """
       Example: millrace submit --model story --prompt "Once upon a time" --watch
+      Example: millrace submit --model story --batch jobs.jsonl
       """)
 
   @OptionGroup var connection: ClientFlags
+  @OptionGroup(title: "Input") var input: InputFlags
   @OptionGroup(title: "Sampling") var sampling: SamplingFlags
 
   @Option(help: "The name of the model.")
-  var model: String
-
-  @Option(parsing: .unconditional, help: "The prompt; - reads it from standard input.")
-  var prompt: String
+  var model: String?
 
   @Option(help: "Your name for this submission: retried with it, it is the same job. [none]")
   var requestID: String = ""
@@ -25,8 +24,23 @@ struct Submit: AsyncParsableCommand {
   @Option(parsing: .unconditional, help: "From -1000 to 1000; higher runs first.")
   var priority: Int32 = 0
 
+  @Option(
+    parsing: .unconditional,
+    help: "When the job may start, as 2030-01-31T18:00:00Z or +5m. [now]", transform: Moment.init)
+  var runAfter: Moment?
+
+  @Option(
+    parsing: .unconditional,
+    help: "When the job expires, as 2030-01-31T18:00:00Z or +5m. [never]", transform: Moment.init)
+  var deadline: Moment?
+
   @Option(parsing: .unconditional, help: "Seconds until the job expires. [never]")
   var expireAfter: Double?
+
+  @Option(
+    parsing: .unconditional,
+    help: "How often the job may be started, 1 to 100, before it fails for good. [10]")
+  var maxAttempts: Int32?
 
   @Option(help: "A label, as KEY=VALUE. May be repeated. [none]", transform: Label.init)
   var label: [Label] = []
@@ -35,12 +49,35 @@ struct Submit: AsyncParsableCommand {
   var watch = false
 
   func validate() throws {
+    if input.batch != nil {
+      guard !watch else { throw ValidationError("--watch follows one job; leave out --batch") }
+      guard requestID.isEmpty else {
+        throw ValidationError("--request-id is for one job; give each line of --batch its own")
+      }
+    } else if model == nil {
+      throw ValidationError("Missing expected argument '--model <model>'")
+    }
+    if let maxAttempts, !(1...100 ~= maxAttempts) {
+      throw ValidationError("--max-attempts must be from 1 to 100")
+    }
+    guard deadline == nil || expireAfter == nil else {
+      throw ValidationError("give one of --deadline and --expire-after")
+    }
     if let expireAfter, !(expireAfter > 0 && expireAfter <= 1e9) {
       throw ValidationError("--expire-after must be over 0 and at most 1000000000 seconds")
     }
   }
 
   func run() async throws {
+    if let path = input.batch {
+      let file = try SubmissionFile(path, model: model)
+      try await connection.withClient { client in
+        try await file.submit(client) { job in
+          Output.line(connection.json ? try job.jsonLine() : job.id)
+        }
+      }
+      return
+    }
     let request = try makeRequest()
     try await connection.withClient { client in
       let job: Millrace_V1_Job = try await client.call("JobService/SubmitJob", request)
@@ -62,14 +99,17 @@ struct Submit: AsyncParsableCommand {
   private func makeRequest() throws -> Millrace_V1_SubmitJobRequest {
     var request = Millrace_V1_SubmitJobRequest()
     request.requestID = requestID
-    request.spec.model = model
-    request.spec.prompt = try PromptArgument.text(prompt)
+    request.spec.model = model ?? ""
+    try input.fill(&request.spec)
     request.spec.priority = priority
     request.spec.sampling = sampling.message
     if let expireAfter {
       request.spec.deadline = Google_Protobuf_Timestamp(
         date: Date(timeIntervalSinceNow: expireAfter))
     }
+    if let deadline { request.spec.deadline = deadline.message }
+    if let runAfter { request.spec.runAfter = runAfter.message }
+    if let maxAttempts { request.spec.maxAttempts = maxAttempts }
     for label in label { request.spec.labels[label.key] = label.value }
     return request
   }
@@ -80,6 +120,7 @@ extension SamplingFlags {
     var message = Millrace_V1_SamplingParameters()
     message.maxTokens = maxTokens
     message.temperature = temperature
+    if greedy { message.greedy = Millrace_V1_GreedyStrategy() }
     message.topP = topP
     message.topK = topK
     message.minP = minP

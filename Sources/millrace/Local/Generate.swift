@@ -131,7 +131,7 @@ extension SamplingFlags {
   /// The engine's form. A seed that was not given is drawn.
   var options: SamplingOptions {
     SamplingOptions(
-      maxTokens: Int(maxTokens), temperature: temperature, topK: Int(topK), topP: topP,
+      maxTokens: Int(maxTokens), temperature: greedy ? 0 : temperature, topK: Int(topK), topP: topP,
       minP: minP, repetitionPenalty: repetitionPenalty, presencePenalty: presencePenalty,
       frequencyPenalty: frequencyPenalty, seed: seed ?? .random(in: 0...UInt64.max), stop: stop,
       logprobs: logprobs.map(Int.init))

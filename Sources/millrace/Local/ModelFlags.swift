@@ -9,15 +9,15 @@ struct ModelFlags: ParsableArguments {
   @Option(help: "The model, a GGUF file.")
   var model: String
 
-  @Option(parsing: .unconditional, help: "Threads that compute. [one a core]")
+  @Option(parsing: .unconditional, help: "Threads that compute, 1 to 256. [one a core]")
   var threads: Int?
 
   @Option(help: "Kernels: auto, scalar, avx2 or avx512. The output is the same.")
   var kernels: KernelPath = .auto
 
   func validate() throws {
-    if let threads, !(1...1_024).contains(threads) {
-      throw ValidationError("--threads must be from 1 to 1024")
+    if let threads, !(1...256).contains(threads) {
+      throw ValidationError("--threads must be from 1 to 256")
     }
   }
 

@@ -8,32 +8,43 @@ struct DatabaseFlags: ParsableArguments {
   @Option(
     name: .customLong("database-url"),
     help: ArgumentHelp(
-      "A PostgreSQL database. [MILLRACE_DATABASE_URL, or the private one]",
+      "A PostgreSQL database. [as `serve`: a private one]",
       valueName: "postgresql://…"))
   var databaseURL: String?
 
   @Option(
     help: """
-      The private database's folder. [MILLRACE_DATA_DIR, or ~/.local/share/millrace, for root \
+      The private database's folder. [as `serve`: ~/.local/share/millrace, for root \
       /var/lib/millrace]
       """)
   var dataDir: String?
 
-  func validate() throws {
-    guard databaseURL != "" else {
-      throw ValidationError("--database-url is empty; leave it out for the private database")
-    }
-    guard dataDir != "" else { throw ValidationError("--data-dir is empty; name a folder") }
+  @Option(help: "System user that runs the private database when this is root. [postgres]")
+  var databaseUser: String?
+
+  @Option(
+    help: "The settings file of `serve`. [MILLRACE_CONFIG, or millrace.yaml, if there is one]")
+  var config: String?
+
+  /// The settings of `serve`, of which these flags are some.
+  func source() throws(CommandFailure) -> SettingsSource {
+    let environment = ProcessInfo.processInfo.environment
+    return try SettingsSource(
+      file: config ?? environment["MILLRACE_CONFIG"], environment: environment,
+      keys: ServeSettings.keys)
   }
 
-  var url: String? { databaseURL ?? environment("MILLRACE_DATABASE_URL") }
-
-  var folder: String {
-    dataDir ?? environment("MILLRACE_DATA_DIR") ?? ServeSettings.defaultDataDirectory
+  func settings(_ source: inout SettingsSource) throws(CommandFailure) -> DatabaseSettings {
+    try DatabaseSettings(&source, url: databaseURL, folder: dataDir, user: databaseUser)
   }
+}
 
-  private func environment(_ name: String) -> String? {
-    ProcessInfo.processInfo.environment[name].flatMap { $0.isEmpty ? nil : $0 }
+extension DatabaseSettings {
+  /// The server of the private database.
+  func privateServer(logger: Logger) throws -> PrivateServer {
+    var options = PrivateServerOptions()
+    if let user { options.account = user }
+    return try PrivateServer(dataDirectory: privateFolder, options: options, logger: logger)
   }
 
   /// Connects; the private database is started for as long as the body runs.
@@ -41,7 +52,7 @@ struct DatabaseFlags: ParsableArguments {
     logger: Logger, _ body: (Connection) async throws -> Value
   ) async throws -> Value {
     if let url { return try await connected(to: url, logger: logger, body) }
-    let server = try PrivateServer(dataDirectory: folder + "/postgres", logger: logger)
+    let server = try privateServer(logger: logger)
     let connectionString = try await server.start()
     let result: Result<Value, any Error>
     do {

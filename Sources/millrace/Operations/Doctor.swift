@@ -1,23 +1,19 @@
 import ArgumentParser
-import Foundation
-import JobStorePostgres
-import Postgres
-import RPC
-import Tensors
 
 struct Doctor: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Check this machine: CPU, memory, libraries, database, disk, port.",
     discussion: """
-      Exits with status 1 if something would keep `serve` from working.
+      Looks at the same settings as `serve`: flags, environment, millrace.yaml. Exits with status 1 \
+      if something would keep `serve` from working.
 
       Example: millrace doctor --listen 127.0.0.1:50051
       """)
 
   @OptionGroup var database: DatabaseFlags
 
-  @Option(help: "Where `serve` is to listen.")
-  var listen = "127.0.0.1:50051"
+  @Option(help: "Where `serve` is to listen. May be repeated. [as `serve`: 127.0.0.1:50051]")
+  var listen: [String] = []
 
   @Flag(help: "Print JSON.")
   var json = false
@@ -26,9 +22,13 @@ struct Doctor: AsyncParsableCommand {
     var examination = Examination()
     examination.checkProcessor()
     examination.checkMemory()
-    examination.checkDisk(of: database.folder)
-    await examination.checkListening(on: listen)
-    await examination.checkDatabase(database)
+    var source = try database.source()
+    let settings = try database.settings(&source)
+    examination.checkDisk(of: settings.folder)
+    for address in source.list("listen", flags: listen, default: ["127.0.0.1:50051"]) {
+      await examination.checkListening(on: address)
+    }
+    await examination.checkDatabase(settings)
     if json {
       try Output.json(examination.findings)
     } else {
@@ -39,121 +39,5 @@ struct Doctor: AsyncParsableCommand {
       Output.line(table.text)
     }
     if examination.findings.contains(where: { $0.verdict == .bad }) { throw ExitCode.failure }
-  }
-}
-
-/// The findings about one machine, each with what to do about it.
-struct Examination {
-  enum Verdict: String, Encodable {
-    case good, warning, bad
-
-    var mark: String {
-      switch self {
-      case .good: "ok"
-      case .warning: "!!"
-      case .bad: "XX"
-      }
-    }
-  }
-
-  struct Finding: Encodable {
-    var verdict: Verdict
-    var subject: String
-    var detail: String
-  }
-
-  private(set) var findings: [Finding] = []
-
-  private mutating func note(_ verdict: Verdict, _ subject: String, _ detail: String) {
-    findings.append(Finding(verdict: verdict, subject: subject, detail: detail))
-  }
-
-  mutating func checkProcessor() {
-    let cores = ProcessInfo.processInfo.activeProcessorCount
-    let paths = KernelPath.allCases.filter { $0 != .auto && $0.isSupported }.map(\.rawValue)
-    if paths.contains("avx2") || paths.contains("avx512") {
-      note(.good, "processor", "\(cores) cores; kernels \(paths.joined(separator: ", "))")
-    } else {
-      note(
-        .warning, "processor",
-        "\(cores) cores without AVX2: models run on the scalar kernels, slowly but exactly")
-    }
-  }
-
-  mutating func checkMemory() {
-    let text = (try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8)) ?? ""
-    let line = text.split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
-    let kibibytes = line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
-    let detail = "\(kibibytes >> 10) MiB available; a model takes about its file's size"
-    note(kibibytes > 1 << 20 ? .good : .warning, "memory", detail)
-  }
-
-  mutating func checkDisk(of folder: String) {
-    var existing = URL(fileURLWithPath: folder)
-    while !FileManager.default.fileExists(atPath: existing.path), existing.path != "/" {
-      existing.deleteLastPathComponent()
-    }
-    guard access(existing.path, W_OK) == 0 else {
-      note(.bad, "disk", "\(existing.path) cannot be written; choose another --data-dir")
-      return
-    }
-    var space = statvfs()
-    guard statvfs(existing.path, &space) == 0 else {
-      note(.warning, "disk", "the space at \(existing.path) cannot be told")
-      return
-    }
-    let mebibytes = (Int(space.f_bavail) * Int(space.f_frsize)) >> 20
-    let verdict: Verdict = mebibytes > 2_048 ? .good : mebibytes > 256 ? .warning : .bad
-    note(
-      verdict, "disk",
-      "\(mebibytes) MiB free at \(existing.path)"
-        + (verdict == .good ? "" : "; the database wants 2048 MiB or more: free some"))
-  }
-
-  mutating func checkListening(on text: String) async {
-    guard let address = SocketAddress(text) else {
-      note(.bad, "address", "\(text) is neither HOST:PORT nor unix:PATH")
-      return
-    }
-    do {
-      let server = try Server(
-        configuration: ServerConfiguration(addresses: [address], completionQueues: 1),
-        methods: [], logger: commandLogger())
-      try server.start()
-      await server.shutDownGracefully(within: .zero)
-      note(.good, "address", "\(text) is free; the gRPC library works")
-    } catch {
-      note(
-        .bad, "address",
-        "cannot listen on \(text): is another program there? Choose another with --listen")
-    }
-  }
-
-  mutating func checkDatabase(_ flags: DatabaseFlags) async {
-    let name = flags.url.map(SettingsSource.masked) ?? "private, in \(flags.folder)/postgres"
-    if flags.url == nil {
-      do {
-        note(.good, "PostgreSQL", "version \(try PrivateServer.installedVersion()) is installed")
-      } catch {
-        note(.bad, "PostgreSQL", CommandFailure(error).description)
-        return
-      }
-      guard FileManager.default.fileExists(atPath: flags.folder + "/postgres") else {
-        note(.good, "database", "\(name); made at the first `serve`")
-        return
-      }
-    }
-    do {
-      let logger = commandLogger()
-      let detail = try await flags.withConnection(logger: logger) { connection in
-        let version = await connection.serverVersion
-        let pending = try await Migrator(logger: logger).status(on: connection).pending.count
-        return "answers; version \(version / 10_000), "
-          + (pending == 0 ? "schema up to date" : "\(pending) migrations pending")
-      }
-      note(.good, "database", "\(name): \(detail)")
-    } catch {
-      note(.bad, "database", "\(name): \(CommandFailure(error).description)")
-    }
   }
 }

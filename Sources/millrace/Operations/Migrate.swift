@@ -1,5 +1,6 @@
 import ArgumentParser
 import JobStorePostgres
+import Postgres
 
 struct Migrate: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -25,6 +26,17 @@ struct Migrate: AsyncParsableCommand {
       var number: Int32
       var name: String
       var checksum: String
+
+      init(number: Int32, name: String, checksum: String) {
+        self.number = number
+        self.name = name
+        self.checksum = checksum
+      }
+
+      init(_ migration: Migration) {
+        self.init(
+          number: migration.number, name: migration.name, checksum: migration.checksum)
+      }
     }
 
     var applied: [Step]
@@ -33,18 +45,25 @@ struct Migrate: AsyncParsableCommand {
 
   func run() async throws {
     do {
+      var source = try database.source()
+      let settings = try database.settings(&source)
       let logger = commandLogger()
-      let report = try await database.withConnection(logger: logger) { connection in
-        let migrator = Migrator(logger: logger)
-        if !status { try await migrator.migrate(on: connection) }
-        let status = try await migrator.status(on: connection)
-        return Report(
-          applied: status.applied.map {
-            Report.Step(number: $0.number, name: $0.name, checksum: $0.checksum)
-          },
-          pending: status.pending.map {
-            Report.Step(number: $0.number, name: $0.name, checksum: $0.checksum)
-          })
+      let report: Report
+      if try status && settings.url == nil && !settings.privateServer(logger: logger).isSetUp {
+        Output.remark(
+          "There is no database in \(settings.privateFolder) yet; `serve` or `migrate` makes it")
+        report = Report(applied: [], pending: Migration.all.map(Report.Step.init))
+      } else {
+        report = try await settings.withConnection(logger: logger) { connection in
+          let migrator = Migrator(logger: logger)
+          if !status { try await migrator.migrate(on: connection) }
+          let status = try await migrator.status(on: connection)
+          return Report(
+            applied: status.applied.map {
+              Report.Step(number: $0.number, name: $0.name, checksum: $0.checksum)
+            },
+            pending: status.pending.map(Report.Step.init))
+        }
       }
       if json {
         try Output.json(report)

@@ -14,8 +14,18 @@ enum PromptArgument {
     } catch {
       throw CommandFailure("standard input cannot be read; give a file or a pipe with text")
     }
+    return try decoded(data, name: "standard input")
+  }
+
+  /// The text of a file that a flag names; `-` is standard input.
+  static func file(_ path: String, _ flag: String) throws(CommandFailure) -> String {
+    guard path != "-" else { return try text(path) }
+    return try decoded(Data(try readFile(path, flag)), name: "\(flag) \(path)")
+  }
+
+  private static func decoded(_ data: Data, name: String) throws(CommandFailure) -> String {
     guard let text = String(data: data, encoding: .utf8) else {
-      throw CommandFailure("standard input is not UTF-8 text; convert it first")
+      throw CommandFailure("\(name) is not UTF-8 text; convert it first")
     }
     return text
   }

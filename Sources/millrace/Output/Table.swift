@@ -2,8 +2,9 @@
 struct Table {
   private var rows: [[String]]
 
+  /// - Parameter header: the columns' titles; none for a table without a title row.
   init(_ header: String...) {
-    rows = [header]
+    rows = header.isEmpty ? [] : [header]
   }
 
   mutating func add(_ cells: String...) {

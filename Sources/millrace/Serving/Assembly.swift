@@ -185,6 +185,11 @@ struct Assembly: Service {
   }
 }
 
+extension Assembly: CustomStringConvertible {
+  /// Without the settings, which may hold a password; the service group logs its services.
+  var description: String { "millrace" }
+}
+
 /// The bytes of a file that a flag names.
 func readFile(_ path: String, _ flag: String) throws(CommandFailure) -> [UInt8] {
   do {

@@ -4,7 +4,10 @@ import ArgumentParser
 struct ServeFlags: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "A model to serve, as NAME=PATH of a GGUF file. May be repeated. [the bundled storyteller]",
+      """
+      A model to serve, as NAME=PATH of a GGUF file. May be repeated. [the bundled storyteller, \
+      where it is installed]
+      """,
       valueName: "name=path"))
   var model: [String] = []
 
@@ -25,22 +28,28 @@ struct ServeFlags: ParsableArguments {
   @Option(help: "System user that runs the private database when this is root. [postgres]")
   var databaseUser: String?
 
-  @Option(help: "Threads that compute. [one a core]")
+  @Option(parsing: .unconditional, help: "Threads that compute, 1 to 256. [one a core]")
   var threads: Int?
 
-  @Option(help: "How many jobs run at once, for each model. [16]")
+  @Option(parsing: .unconditional, help: "How many jobs run at once, for each model. [16]")
   var slots: Int?
 
-  @Option(help: "The most tokens of prompt and output together. [the model's, at most 4096]")
+  @Option(
+    parsing: .unconditional,
+    help: "The most tokens of prompt and output together. [the model's, at most 4096]"
+  )
   var contextLength: Int?
 
   @Option(help: "Kernels: auto, scalar, avx2 or avx512. The output is the same. [auto]")
   var kernels: String?
 
-  @Option(help: "The most jobs that may wait in the queue; more are refused. [1000000]")
+  @Option(
+    parsing: .unconditional,
+    help: "The most jobs that may wait in the queue; more are refused. [1000000]")
   var maxQueuedJobs: Int?
 
   @Option(
+    parsing: .unconditional,
     help: "Days for which ended jobs and their output are kept, or 'forever'. [90]")
   var keepDays: String?
 
@@ -53,7 +62,9 @@ struct ServeFlags: ParsableArguments {
   @Option(help: "PEM file with the roots that clients' certificates must come from (mutual TLS).")
   var tlsClientRoots: String?
 
-  @Option(help: "How long running calls may take to end at a shutdown. [10]")
+  @Option(
+    parsing: .unconditional,
+    help: "How many seconds running calls may take to end at a shutdown. [10]")
   var drainSeconds: Int?
 
   @Option(help: "trace, debug, info, notice, warning, error or critical. [info]")

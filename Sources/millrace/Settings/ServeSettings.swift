@@ -1,6 +1,7 @@
 import Foundation
 import JobStorePostgres
 import Logging
+import RPC
 import Tensors
 
 /// Everything that `serve` goes by, with all sources taken together.
@@ -45,35 +46,29 @@ struct ServeSettings {
       source.list(
         "model", flags: flags.model,
         default: bundled.map { ["\(BundledModels.name)=\($0)"] } ?? []))
-    listen = source.list("listen", flags: flags.listen, default: ["127.0.0.1:50051"])
-    dataDirectory =
-      source.string("data-dir", flag: flags.dataDir, default: Self.defaultDataDirectory) ?? ""
-    databaseURL = source.string("database-url", flag: flags.databaseURL, isSecret: true)
-    threads = try source.integer("threads", flag: flags.threads, default: nil, in: 1...1_024)
+    listen = try Self.addresses(&source, flags: flags.listen)
+    let database = try DatabaseSettings(
+      &source, url: flags.databaseURL, folder: flags.dataDir, user: flags.databaseUser)
+    dataDirectory = database.folder
+    databaseURL = database.url
+    databaseUser = database.user
+    threads = try source.integer("threads", flag: flags.threads, default: nil, in: 1...256)
     slots = try source.integer("slots", flag: flags.slots, default: 16, in: 1...1_024) ?? 16
     contextLength = try source.integer(
       "context-length", flag: flags.contextLength, default: nil, in: 2...10_000_000)
-    kernelPath = try Self.choice(
-      "kernels", source.string("kernels", flag: flags.kernels, default: "auto"))
+    kernelPath = try Self.choice("kernels", &source, flag: flags.kernels, default: "auto")
     maxQueuedJobs =
       try source.integer(
         "max-queued-jobs", flag: flags.maxQueuedJobs, default: 1_000_000, in: 1...1_000_000_000)
       ?? 1_000_000
-    keepDays = try Self.days(source.string("keep-days", flag: flags.keepDays, default: "90"))
+    keepDays = try Self.days(&source, flag: flags.keepDays)
     tlsCertificate = source.string("tls-certificate", flag: flags.tlsCertificate)
     tlsKey = source.string("tls-key", flag: flags.tlsKey)
     tlsClientRoots = source.string("tls-client-roots", flag: flags.tlsClientRoots)
     drainSeconds =
       try source.integer("drain-seconds", flag: flags.drainSeconds, default: 10, in: 0...3_600)
       ?? 10
-    let level = source.string("log-level", flag: flags.logLevel, default: "info") ?? "info"
-    guard let logLevel = Logger.Level(rawValue: level) else {
-      throw CommandFailure(
-        "log-level is \(level); it must be one of "
-          + Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))
-    }
-    self.logLevel = logLevel
-    databaseUser = source.string("database-user", flag: flags.databaseUser)
+    logLevel = try Self.choice("log-level", &source, flag: flags.logLevel, default: "info")
     entries = source.entries
     guard (tlsCertificate == nil) == (tlsKey == nil) else {
       throw CommandFailure("tls-certificate and tls-key go together; give both or none")
@@ -89,13 +84,6 @@ struct ServeSettings {
     configuration.maxQueuedJobs = maxQueuedJobs
     configuration.retention = keepDays.map { .seconds(Int64($0) * 86_400) }
     return configuration
-  }
-
-  /// For root a folder that the user `postgres` can reach, which root's home is not.
-  static var defaultDataDirectory: String {
-    if geteuid() == 0 { return "/var/lib/millrace" }
-    let home = FileManager.default.homeDirectoryForCurrentUser.path
-    return "\(home)/.local/share/millrace"
   }
 
   private static func models(_ texts: [String]) throws(CommandFailure) -> [NamedModel] {
@@ -114,20 +102,37 @@ struct ServeSettings {
     return models
   }
 
-  private static func days(_ text: String?) throws(CommandFailure) -> Int? {
+  /// Where to listen, checked.
+  static func addresses(
+    _ source: inout SettingsSource, flags: [String]
+  ) throws(CommandFailure) -> [String] {
+    let texts = source.list("listen", flags: flags, default: ["127.0.0.1:50051"])
+    for text in texts where SocketAddress(text) == nil {
+      throw CommandFailure(
+        "\(source.name(of: "listen")) is \(text); it must be HOST:PORT or unix:PATH")
+    }
+    return texts
+  }
+
+  private static func days(
+    _ source: inout SettingsSource, flag: String?
+  ) throws(CommandFailure) -> Int? {
+    let text = source.string("keep-days", flag: flag, default: "90")
     if text == "forever" { return nil }
     guard let days = text.flatMap({ Int($0) }), 1...36_500 ~= days else {
-      throw CommandFailure("keep-days is \(text ?? "empty"); it must be 1 to 36500, or forever")
+      throw CommandFailure(
+        "\(source.name(of: "keep-days")) is \(text ?? "empty"); it must be 1 to 36500, or forever")
     }
     return days
   }
 
   private static func choice<Value: RawRepresentable & CaseIterable>(
-    _ key: String, _ text: String?
+    _ key: String, _ source: inout SettingsSource, flag: String?, default standard: String
   ) throws(CommandFailure) -> Value where Value.RawValue == String {
+    let text = source.string(key, flag: flag, default: standard)
     guard let value = text.flatMap(Value.init(rawValue:)) else {
       throw CommandFailure(
-        "\(key) is \(text ?? "empty"); it must be one of "
+        "\(source.name(of: key)) is \(text ?? "empty"); it must be one of "
           + Value.allCases.map(\.rawValue).joined(separator: ", "))
     }
     return value

@@ -22,35 +22,63 @@ struct SettingsSource {
 
   private let environment: [String: String]
   private let file: [String: [String]]
+  private let path: String
   /// In the order in which they were asked for.
   private(set) var entries: [Entry] = []
 
   /// - Parameters:
   ///   - path: the file; `nil` looks for `millrace.yaml` in the working folder.
-  ///   - keys: all the settings there are, to refuse misspelled ones.
+  ///   - keys: all the settings there are, to refuse misspelled ones in the file, and to warn of
+  ///     those in the environment.
   init(
     file path: String?, environment: [String: String], keys: Set<String>
   ) throws(CommandFailure) {
     self.environment = environment
+    Self.warnOfUnknown(environment, keys: keys)
     let standard = "millrace.yaml"
-    guard let path = path ?? (FileManager.default.fileExists(atPath: standard) ? standard : nil)
-    else {
-      file = [:]
-      return
+    let found = path ?? (FileManager.default.fileExists(atPath: standard) ? standard : nil)
+    self.path = found ?? standard
+    file = try found.map { path throws(CommandFailure) in try Self.read(path, keys: keys) } ?? [:]
+  }
+
+  /// Variables of Millrace that are no settings of a service.
+  private static let otherVariables: Set<String> = [
+    "MILLRACE_ADDRESS", "MILLRACE_BINARY", "MILLRACE_CONFIG", "MILLRACE_CONFORMANCE",
+    "MILLRACE_MODEL_FOLDER", "MILLRACE_TENANT", "MILLRACE_TEST_SEED",
+  ]
+
+  private static func warnOfUnknown(_ environment: [String: String], keys: Set<String>) {
+    let known = otherVariables.union(keys.map(variable))
+    let unknown = environment.keys.filter { $0.hasPrefix("MILLRACE_") && !known.contains($0) }
+    for name in unknown.sorted() {
+      Output.remark(
+        "Warning: \(name) is no setting and changes nothing; see `millrace serve --help`")
     }
-    file = try Self.read(path, keys: keys)
+  }
+
+  /// The variable that holds a setting: `MILLRACE_DATA_DIR` for `data-dir`.
+  private static func variable(_ key: String) -> String {
+    "MILLRACE_" + key.uppercased().replacing("-", with: "_")
+  }
+
+  /// A setting as errors name it: by where its value came from.
+  func name(of key: String) -> String {
+    switch entries.last(where: { $0.key == key })?.origin {
+    case .flag: "--\(key)"
+    case .environment: Self.variable(key)
+    case .file: "\(key) in \(path)"
+    case .builtIn, nil: key
+    }
   }
 
   /// The values of a setting that may be given several times.
   mutating func list(
     _ key: String, flags: [String], default values: [String], isSecret: Bool = false
   ) -> [String] {
-    let variable =
-      "MILLRACE_" + key.uppercased().replacingOccurrences(of: "-", with: "_")
     let (found, origin): ([String], SettingOrigin) =
       if !flags.isEmpty {
         (flags, .flag)
-      } else if let text = environment[variable], !text.isEmpty {
+      } else if let text = environment[Self.variable(key)], !text.isEmpty {
         (text.split(separator: ",").map(String.init), .environment)
       } else if let list = file[key] {
         (list, .file)
@@ -78,7 +106,7 @@ struct SettingsSource {
     else { return nil }
     guard let number = Int(text), range.contains(number) else {
       throw CommandFailure(
-        "\(key) is \(text); it must be a whole number from \(range.lowerBound) to "
+        "\(name(of: key)) is \(text); it must be a whole number from \(range.lowerBound) to "
           + "\(range.upperBound)")
     }
     return number

@@ -47,7 +47,7 @@ struct StoreUnderTest: Sendable {
   func claim(
     _ executor: ExecutorID, _ room: [String: Int] = ["model": 1]
   ) async throws -> [ClaimedJob] {
-    try await store.claim(ClaimRequest(executor: executor, room: room))
+    try await store.claim(ClaimRequest(executor: executor, room: room)).jobs
   }
 
   /// Submits a job and claims it.
