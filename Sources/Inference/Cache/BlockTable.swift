@@ -1,19 +1,24 @@
 import Tensors
 
 /// The blocks that hold a sequence's keys and values, in order, where kernels can read them.
+///
+/// Its memory is as long as the sequence can come to need and never moves, so that a pointer to it
+/// stays good while the sequence takes blocks, shares them and gives them back.
 final class BlockTable {
-  /// The blocks, to be given back to the pool.
-  let blocks: [Int32]
   private let storage: AlignedBuffer<Int32>
 
-  /// Copies the numbers; throws `outOfMemory`.
-  init(_ blocks: [Int32]) throws(InferenceError) {
+  /// Makes room for the numbers of `capacity` blocks; throws `outOfMemory`.
+  init(capacity: Int) throws(InferenceError) {
     do {
-      storage = try AlignedBuffer(count: blocks.count)
+      storage = try AlignedBuffer(count: capacity)
     } catch {
       throw InferenceError(error)
     }
-    self.blocks = blocks
+  }
+
+  /// Writes the numbers of at most `capacity` blocks.
+  func set(_ blocks: [Int32]) {
+    assert(blocks.count <= storage.count, "a sequence has more blocks than it may come to need")
     for (index, block) in blocks.enumerated() { storage.base[index] = block }
   }
 

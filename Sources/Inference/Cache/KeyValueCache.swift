@@ -3,12 +3,9 @@ import Tensors
 
 /// The keys and values of all sequences, in blocks of a fixed number of tokens.
 ///
-/// Memory is reserved once; the system gives pages as blocks are first used. float32.
+/// Memory is reserved once; the system gives pages as blocks are first used. float32. Which blocks
+/// hold what is `BlockPool`'s affair.
 final class KeyValueCache {
-  /// Tokens in a block.
-  let blockTokens: Int
-  /// Which blocks are free.
-  var pool: BlockPool
   private let storage: AlignedBuffer<Float>
   private let layers: [KeyValueLayer]
 
@@ -28,8 +25,6 @@ final class KeyValueCache {
       throw InferenceError(error)
     }
     self.storage = storage
-    self.blockTokens = blockTokens
-    pool = BlockPool(count: blocks)
     layers = (0..<configuration.layers).map { layer in
       let keys = storage.base + layer * layerFloats
       return KeyValueLayer(
@@ -40,9 +35,6 @@ final class KeyValueCache {
 
   /// One layer's part.
   subscript(layer: Int) -> KeyValueLayer { layers[layer] }
-
-  /// Blocks that `tokens` tokens need.
-  func blocks(for tokens: Int) -> Int { (tokens + blockTokens - 1) / blockTokens }
 
   /// Bytes of one block over all layers.
   static func blockBytes(_ configuration: ModelConfiguration, blockTokens: Int) -> Int {

@@ -21,13 +21,16 @@ extension Engine {
         message: "\(tokens.count) tokens do not fit into a context of \(contextLength).",
         context: ["field": "tokens"])
     }
-    guard let blocks = cache.pool.take(cache.blocks(for: tokens.count)) else {
+    let needed = scheduler.pool.blocks(for: tokens.count)
+    guard needed <= scheduler.pool.available else {
       throw InferenceError(
         code: .noRoom,
         message: "The cache has no room for \(tokens.count) tokens now; try again later.")
     }
-    defer { cache.pool.giveBack(blocks) }
-    let table = try BlockTable(blocks)
+    let table = try BlockTable(capacity: needed)
+    let blocks = (0..<needed).compactMap { _ in scheduler.pool.take() }
+    defer { scheduler.pool.release(all: blocks) }
+    table.set(blocks)
     let size = min(max(chunk ?? options.maxTokensPerStep, 1), options.maxTokensPerStep)
     var result: [Float] = []
     result.reserveCapacity(tokens.count * vocabulary)

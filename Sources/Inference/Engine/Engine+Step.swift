@@ -1,8 +1,8 @@
 import Tensors
 
 extension Engine {
-  /// Computes one step: a token for every sequence that is past its prompt, and as much of the
-  /// prompts of the others as the budget allows.
+  /// Computes one step: a token for every running sequence that is past its prompt, and as much of
+  /// the prompts of the others as budget and cache allow.
   ///
   /// Returns what came out, for the sequences for which something did. A sequence that ends or
   /// fails has left the engine. What goes wrong with one sequence is in its output; only what
@@ -17,18 +17,19 @@ extension Engine {
     batch.removeAll()
     for work in works {
       guard let sequence = sequences[work.sequence] else { continue }
+      sequence.table.set(scheduler.blocks(of: work.sequence))
       batch.append(
-        sequence.tokens[work.start..<work.start + work.count], start: work.start,
-        table: sequence.table.base)
+        scheduler.tokens(of: work.sequence)[work.start..<work.start + work.count],
+        start: work.start, table: sequence.table.base)
       if work.isLast { rows.append(batch.count - 1) }
     }
     pass.run(batch)
     pass.computeLogits(rows: rows)
     let last = works.filter(\.isLast)
     let choices = sample(last)
-    for work in works where !work.isLast { scheduler.postprocess(work, addsToken: false) }
+    for work in works where !work.isLast { scheduler.postprocess(work, token: nil) }
     for (work, choice) in zip(last, choices) {
-      scheduler.postprocess(work, addsToken: true)
+      scheduler.postprocess(work, token: choice?.token)
       if let output = postprocess(work, choice) { outputs.append(output) }
     }
     count(works, outputs, seconds: (clock.now - start) / .seconds(1))
@@ -70,6 +71,7 @@ extension Engine {
   ) -> SequenceOutput? {
     guard let sequence = sequences[work.sequence] else { return nil }
     let index = sequence.outputCount
+    let cached = scheduler.cachedPromptTokens(of: work.sequence)
     guard let choice else {
       remove(work.sequence)
       return SequenceOutput(
@@ -82,7 +84,8 @@ extension Engine {
     let (token, finish) = sequence.append(choice)
     if finish != nil { remove(work.sequence) }
     return SequenceOutput(
-      sequence: work.sequence, firstIndex: index, tokens: [token], finish: finish)
+      sequence: work.sequence, firstIndex: index, tokens: [token], finish: finish,
+      cachedPromptTokens: cached)
   }
 
   private func count(

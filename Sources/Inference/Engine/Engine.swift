@@ -13,6 +13,12 @@ public import Tensors
 ///
 /// An output is a function of the model file, the prompt tokens, the sampling options and the seed,
 /// byte for byte, whatever else is in flight and whatever the options of the engine are.
+///
+/// Sequences take memory of the cache as they grow. Those for which there is none wait in the engine
+/// for their turn; where running ones need more than there is, the one of the lowest priority, then
+/// the youngest, steps back and is computed again later. Nobody has to do anything about it, and
+/// nothing of it shows in the output.
+///
 /// To be used from one thread at a time: it is not `Sendable`, and a step blocks while it computes.
 public final class Engine {
   /// The model.
@@ -45,6 +51,11 @@ public final class Engine {
     cache = try KeyValueCache(
       configuration: model.configuration, blockTokens: options.kvBlockTokens,
       blocks: resolved.cacheBlocks)
+    scheduler = Scheduler(
+      limits: Scheduler.Limits(tokens: options.maxTokensPerStep, chunk: options.prefillChunk),
+      pool: BlockPool(
+        count: resolved.cacheBlocks, blockTokens: options.kvBlockTokens,
+        cachesPrefixes: options.cachesPrefixes))
     do {
       let compute = try Compute(path: resolved.kernelPath)
       let pool = try ThreadPool(threads: resolved.threads)
@@ -59,12 +70,12 @@ public final class Engine {
     } catch {
       throw InferenceError(error)
     }
-    scheduler = Scheduler(
-      limits: Scheduler.Limits(tokens: options.maxTokensPerStep, chunk: options.prefillChunk))
-    counters.kvBlocks = cache.pool.count
+    counters.kvBlocks = resolved.cacheBlocks
+    counters.kvBlockBytes = KeyValueCache.blockBytes(
+      model.configuration, blockTokens: options.kvBlockTokens)
   }
 
-  /// Sequences in flight.
+  /// Sequences in flight, those that wait for room in the cache included.
   public var activeSequences: Int { sequences.count }
 
   /// Whether a step would do anything.
@@ -73,56 +84,56 @@ public final class Engine {
   /// What was done so far.
   public var statistics: EngineStatistics {
     var statistics = counters
-    statistics.kvBlocksInUse = cache.pool.count - cache.pool.available
+    statistics.kvBlocksInUse = scheduler.pool.count - scheduler.pool.available
+    statistics.kvBlocksKept = scheduler.pool.keptCount
+    statistics.prefixLookups = scheduler.statistics.prefixLookups
+    statistics.prefixHitTokens = scheduler.statistics.prefixHitTokens
+    statistics.prefixEvictions = scheduler.pool.evictions
+    statistics.preemptions = scheduler.statistics.preemptions
     return statistics
   }
 
-  /// Whether a request that is valid would be taken in now.
+  /// Whether a request that is valid would be taken in now: whether fewer than `maxSequences` are in
+  /// flight. The cache need not have room for it.
   public func canAdmit(_ request: GenerationRequest) -> Bool {
     sequences.count < options.maxSequences && sequences[request.sequence] == nil
-      && blocksNeeded(request) <= cache.pool.available
   }
 
-  /// Takes in a sequence and reserves all the cache that it can come to need.
+  /// Takes in a sequence. It has its turn in a step as soon as the cache has room for the beginning
+  /// of it, after those of a higher priority and older ones of the same.
   ///
   /// Throws `requestInvalid` for a field out of range, `promptTooLong` where the context has no
-  /// place for a token of output, `noRoom` where the engine is full now.
+  /// place for a token of output, `noRoom` where `maxSequences` are in flight now, `outOfMemory`.
   public func add(_ request: GenerationRequest) throws(InferenceError) {
     try validate(request)
-    guard canAdmit(request), let blocks = cache.pool.take(blocksNeeded(request)) else {
+    guard canAdmit(request) else {
       throw InferenceError(
         code: .noRoom,
-        message: "The engine is full (\(sequences.count) of \(options.maxSequences) sequences, "
-          + "\(cache.pool.available) cache blocks free); try again when a sequence has ended.")
+        message: "The engine is full (\(sequences.count) of \(options.maxSequences) sequences); "
+          + "try again when a sequence has ended.")
     }
-    let table: BlockTable
-    do {
-      table = try BlockTable(blocks)
-    } catch {
-      cache.pool.giveBack(blocks)
-      throw error
-    }
+    let limit = RunningSequence.tokenLimit(request, contextLength: contextLength)
     let sequence = RunningSequence(
-      request: request, tokenizer: model.tokenizer, contextLength: contextLength, table: table)
+      request: request, tokenizer: model.tokenizer, tokenLimit: limit,
+      table: try BlockTable(capacity: scheduler.pool.blocks(for: limit)))
     sequences[request.sequence] = sequence
     counters.peakSequences = max(counters.peakSequences, sequences.count)
     if sequence.isComplete {
       complete.append(request.sequence)
     } else {
-      scheduler.add(request.sequence, tokens: sequence.tokens.count)
+      scheduler.add(
+        Scheduler.Arrival(
+          sequence: request.sequence, tokens: request.promptTokens + request.resumedTokens,
+          promptTokens: request.promptTokens.count, tokenLimit: limit, priority: request.priority,
+          salt: request.cacheSalt))
     }
   }
 
   /// Forgets a sequence and frees its place; nothing happens if it is not in flight.
   public func remove(_ sequence: UInt64) {
-    guard let running = sequences.removeValue(forKey: sequence) else { return }
-    cache.pool.giveBack(running.table.blocks)
+    guard sequences.removeValue(forKey: sequence) != nil else { return }
     scheduler.remove(sequence)
     complete.removeAll { $0 == sequence }
-  }
-
-  private func blocksNeeded(_ request: GenerationRequest) -> Int {
-    cache.blocks(for: RunningSequence.tokenLimit(request, contextLength: contextLength))
   }
 
   private func validate(_ request: GenerationRequest) throws(InferenceError) {

@@ -50,7 +50,7 @@ extension EngineOptions {
     return Resolved(
       contextLength: context, threads: threads,
       kernelPath: kernelPath == .auto ? model.kernelPath : kernelPath,
-      cacheBlocks: min(blocks, wanted))
+      cacheBlocks: min(blocks, cachesPrefixes ? Int(Int32.max) : wanted))
   }
 
   private func check(_ holds: Bool, _ field: String, _ rule: String) throws(InferenceError) {

@@ -5,7 +5,7 @@ public import Tensors
 /// None of these changes a byte of any output: they trade memory, latency and throughput only. The
 /// exception is `contextLength`, where an output that meets it ends there.
 public struct EngineOptions: Sendable, Hashable {
-  /// The most sequences in flight at once.
+  /// The most sequences in flight at once, those that wait for room in the KV cache included.
   public var maxSequences: Int
   /// The most prompt and decode tokens computed in one step.
   public var maxTokensPerStep: Int
@@ -23,12 +23,14 @@ public struct EngineOptions: Sendable, Hashable {
   /// Bytes for the KV cache; `nil` takes room for `maxSequences` full contexts, at most 2 GiB (but
   /// always room for one).
   public var kvCacheBytes: Int?
+  /// Whether computed prefixes are kept and shared by the sequences that begin with them.
+  public var cachesPrefixes: Bool
 
   /// Makes options; each has a default that suits a small machine.
   public init(
     maxSequences: Int = 16, maxTokensPerStep: Int = 512, prefillChunk: Int = 256,
     contextLength: Int? = nil, threads: Int? = nil, kernelPath: KernelPath = .auto,
-    kvBlockTokens: Int = 32, kvCacheBytes: Int? = nil
+    kvBlockTokens: Int = 32, kvCacheBytes: Int? = nil, cachesPrefixes: Bool = true
   ) {
     self.maxSequences = maxSequences
     self.maxTokensPerStep = maxTokensPerStep
@@ -38,5 +40,6 @@ public struct EngineOptions: Sendable, Hashable {
     self.kernelPath = kernelPath
     self.kvBlockTokens = kvBlockTokens
     self.kvCacheBytes = kvCacheBytes
+    self.cachesPrefixes = cachesPrefixes
   }
 }

@@ -2,7 +2,8 @@
 public struct EngineStatistics: Sendable, Hashable {
   /// Steps that computed something.
   public var steps: Int = 0
-  /// Prompt tokens computed (resumed output counts as prompt here).
+  /// Prompt tokens computed. Resumed output counts as prompt here, and so do tokens computed again
+  /// after a preemption.
   public var prefillTokens: Int = 0
   /// Tokens computed one at a time, to continue an output.
   public var decodeTokens: Int = 0
@@ -16,8 +17,20 @@ public struct EngineStatistics: Sendable, Hashable {
   public var peakSequences: Int = 0
   /// Blocks of the KV cache: all of them.
   public var kvBlocks: Int = 0
-  /// Blocks of the KV cache that are reserved now.
+  /// Bytes of one block of the KV cache.
+  public var kvBlockBytes: Int = 0
+  /// Blocks of the KV cache that sequences use now.
   public var kvBlocksInUse: Int = 0
+  /// Blocks of the KV cache that no sequence uses now, kept for those to come with the same prefix.
+  public var kvBlocksKept: Int = 0
+  /// Admissions for which the prefix cache was asked.
+  public var prefixLookups: Int = 0
+  /// Tokens that the prefix cache spared computing.
+  public var prefixHitTokens: Int = 0
+  /// Kept blocks that were given up because others needed the room.
+  public var prefixEvictions: Int = 0
+  /// Times that a sequence had to give up its blocks for others and was put back.
+  public var preemptions: Int = 0
 
   /// All zero.
   public init() {}

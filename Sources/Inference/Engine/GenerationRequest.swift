@@ -9,15 +9,23 @@ public struct GenerationRequest: Sendable, Hashable {
   public var resumedTokens: [Int32]
   /// How to choose tokens and when to end.
   public var options: SamplingOptions
+  /// Where not all can run, sequences of a higher one go first, and those of the lowest give way.
+  public var priority: Int
+  /// Sequences share computed prefixes only with those of the same salt. Whether another one has
+  /// computed a prefix shows in the time that one takes; who must not learn that of one another (two
+  /// tenants) get different salts. Nothing else depends on it.
+  public var cacheSalt: String?
 
   /// Makes a request.
   public init(
     sequence: UInt64, promptTokens: [Int32], resumedTokens: [Int32] = [],
-    options: SamplingOptions = SamplingOptions()
+    options: SamplingOptions = SamplingOptions(), priority: Int = 0, cacheSalt: String? = nil
   ) {
     self.sequence = sequence
     self.promptTokens = promptTokens
     self.resumedTokens = resumedTokens
     self.options = options
+    self.priority = priority
+    self.cacheSalt = cacheSalt
   }
 }

@@ -1,6 +1,7 @@
 import Tokenizers
 
-/// A sequence in flight: its tokens, its text, and where its keys and values are.
+/// A sequence in flight: what was asked for, its text, and where its keys and values are. Its tokens
+/// are the scheduler's.
 final class RunningSequence {
   /// What was asked for.
   let request: GenerationRequest
@@ -8,29 +9,25 @@ final class RunningSequence {
   let tokenLimit: Int
   /// Where its keys and values are.
   let table: BlockTable
-  /// Prompt and output so far.
-  private(set) var tokens: [Int32]
+  /// Tokens of output so far.
+  private(set) var outputCount = 0
   /// What penalties look at.
   private(set) var history: TokenHistory
+  private var lastOutput: Int32?
   private var text: OutputText
   private let endOfGeneration: Set<Int32>
 
   /// Brings a sequence to the state it had after its resumed tokens.
   init(
-    request: GenerationRequest, tokenizer: any Tokenizer, contextLength: Int, table: BlockTable
+    request: GenerationRequest, tokenizer: any Tokenizer, tokenLimit: Int, table: BlockTable
   ) {
     self.request = request
     self.table = table
-    tokenLimit = Self.tokenLimit(request, contextLength: contextLength)
+    self.tokenLimit = tokenLimit
     endOfGeneration = request.options.ignoreEnd ? [] : tokenizer.endOfGeneration
-    tokens = request.promptTokens
     history = TokenHistory(prompt: request.promptTokens)
     text = OutputText(tokenizer: tokenizer, stop: request.options.stop)
-    for token in request.resumedTokens {
-      tokens.append(token)
-      history.append(token)
-      _ = text.append(token)
-    }
+    for token in request.resumedTokens { _ = take(token) }
   }
 
   /// The most tokens that a request can come to: prompt and maximum output, within the context.
@@ -39,14 +36,9 @@ final class RunningSequence {
     return wanted.overflow ? contextLength : min(wanted.partialValue, contextLength)
   }
 
-  /// Tokens of output so far.
-  var outputCount: Int { tokens.count - request.promptTokens.count }
-
   /// Adds a token that was chosen; returns it with its text, and why the output ends, if it does.
   func append(_ choice: TokenSampler.Choice) -> (token: GeneratedToken, finish: FinishReason?) {
-    tokens.append(choice.token)
-    history.append(choice.token)
-    var released = text.append(choice.token)
+    var released = take(choice.token)
     let finish = finishAfterLastToken(&released)
     let token = GeneratedToken(
       token: choice.token, text: released, logprob: choice.logprob,
@@ -57,8 +49,7 @@ final class RunningSequence {
   /// Whether the resumed tokens were the whole output already.
   var isComplete: Bool {
     outputCount > 0
-      && (text.hasStopped || tokens.count >= tokenLimit
-        || tokens.last.map(endOfGeneration.contains) ?? false)
+      && (text.hasStopped || isAtLimit || lastOutput.map(endOfGeneration.contains) ?? false)
   }
 
   /// If the resumed tokens were the whole output already: why it ended, and text held back.
@@ -68,10 +59,19 @@ final class RunningSequence {
     return finishAfterLastToken(&released).map { ($0, released) }
   }
 
+  private var isAtLimit: Bool { request.promptTokens.count + outputCount >= tokenLimit }
+
+  private func take(_ token: Int32) -> String {
+    outputCount += 1
+    lastOutput = token
+    history.append(token)
+    return text.append(token)
+  }
+
   private func finishAfterLastToken(_ released: inout String) -> FinishReason? {
     if text.hasStopped { return .stopString }
-    let isEnd = tokens.last.map(endOfGeneration.contains) ?? false
-    guard isEnd || tokens.count >= tokenLimit else { return nil }
+    let isEnd = lastOutput.map(endOfGeneration.contains) ?? false
+    guard isEnd || isAtLimit else { return nil }
     released += text.finish()
     if text.hasStopped { return .stopString }
     return isEnd ? .stop : .length

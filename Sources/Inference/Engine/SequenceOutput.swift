@@ -14,11 +14,14 @@ public struct SequenceOutput: Sendable, Hashable {
   public var trailingText: String
   /// Why the sequence failed, if it did. It is then no longer in the engine.
   public var failure: InferenceError?
+  /// Tokens of the prompt whose keys and values were found in the prefix cache, so that they were
+  /// not computed for this sequence. Known with the first token.
+  public var cachedPromptTokens: Int
 
   /// Makes an output.
   public init(
     sequence: UInt64, firstIndex: Int, tokens: [GeneratedToken] = [], finish: FinishReason? = nil,
-    trailingText: String = "", failure: InferenceError? = nil
+    trailingText: String = "", failure: InferenceError? = nil, cachedPromptTokens: Int = 0
   ) {
     self.sequence = sequence
     self.firstIndex = firstIndex
@@ -26,6 +29,7 @@ public struct SequenceOutput: Sendable, Hashable {
     self.finish = finish
     self.trailingText = trailingText
     self.failure = failure
+    self.cachedPromptTokens = cachedPromptTokens
   }
 }
 

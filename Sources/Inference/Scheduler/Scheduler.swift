@@ -1,102 +1,106 @@
-/// Decides which tokens of which sequences the next step computes.
+/// Decides which tokens of which sequences the next step computes, and in which blocks.
 ///
-/// A pure state machine. Each sequence has `known` tokens (prompt, and output so far) of which the
-/// keys and values of the first `computed` are in the cache. A step takes
-/// 1. one token of every sequence that waits for just one (decode), and
-/// 2. with what is left of the budget, chunks of the others (prefill), oldest first.
+/// A pure state machine. Sequences stand in the order of their rank: by priority, then by age. A
+/// step takes
+/// 1. one token of every running sequence that waits for just one (decode), and
+/// 2. with what is left of the budget, chunks of the others (prefill); those that wait are admitted
+///    as long as there are blocks for them, and none overtakes one that cannot be,
 ///
-/// Sequences have all the cache they can ever need from the day they are admitted, so none is ever
-/// preempted. Decode tokens always fit: the budget is at least the number of sequences.
+/// each in the order of rank. A sequence takes blocks one by one as its tokens come to need them,
+/// after looking for published blocks with the same prefix. When none is left, the running sequence
+/// of the lowest rank is preempted: it keeps its tokens, gives up its blocks, and waits for its turn
+/// in its old place, so that none that came later goes ahead of it.
+///
+/// There is always progress: the first in rank has work in every step, because it can have all
+/// blocks, and one sequence always fits.
+/// Nothing here changes what is computed, only when: keys and values are a function of the tokens
+/// up to their own, so it does not matter who computed them, nor how often.
+///
+/// Source: continuous batching as in Orca (Yu et al., 2022), paged attention and preemption by
+/// recomputation as in vLLM (Kwon et al., 2023).
 package struct Scheduler {
-  /// How much a step may hold.
-  package struct Limits: Hashable {
-    /// Tokens of a step.
-    package var tokens: Int
-    /// Tokens of one sequence in a step.
-    package var chunk: Int
+  let limits: Limits
+  /// All that were added and not removed, by rank.
+  var sequences: [ScheduledSequence] = []
+  /// The blocks of the cache.
+  package internal(set) var pool: BlockPool
+  /// What was done so far.
+  package internal(set) var statistics = Statistics()
+  private var arrivals: UInt64 = 0
 
-    package init(tokens: Int, chunk: Int) {
-      self.tokens = tokens
-      self.chunk = chunk
-    }
-  }
-
-  /// A run of one sequence's tokens to compute.
-  package struct Work: Hashable {
-    /// The sequence.
-    package var sequence: UInt64
-    /// The position of the first token.
-    package var start: Int
-    /// How many tokens.
-    package var count: Int
-    /// Whether the last one is the last that is known, so that its logits give the next.
-    package var isLast: Bool
-    /// Whether the run is of prompt tokens.
-    package var isPrefill: Bool
-
-    package init(sequence: UInt64, start: Int, count: Int, isLast: Bool, isPrefill: Bool) {
-      self.sequence = sequence
-      self.start = start
-      self.count = count
-      self.isLast = isLast
-      self.isPrefill = isPrefill
-    }
-  }
-
-  private struct Entry {
-    let sequence: UInt64
-    let prompt: Int
-    var known: Int
-    var computed: Int
-  }
-
-  private let limits: Limits
-  private var entries: [Entry] = []
-
-  /// No sequences yet.
-  package init(limits: Limits) {
+  /// No sequences yet, and all blocks of a pool for them.
+  package init(limits: Limits, pool: BlockPool) {
     self.limits = limits
+    self.pool = pool
   }
 
-  /// Sequences in flight.
-  package var count: Int { entries.count }
+  /// Sequences in flight, those that wait included.
+  package var count: Int { sequences.count }
 
-  /// Takes in a sequence whose first `tokens` tokens are known.
-  package mutating func add(_ sequence: UInt64, tokens: Int) {
-    entries.append(Entry(sequence: sequence, prompt: tokens, known: tokens, computed: 0))
+  /// Takes in a sequence. Its turn comes when a step has room for it.
+  package mutating func add(_ arriving: Arrival) {
+    arrivals += 1
+    let new = ScheduledSequence(
+      arriving, arrival: arrivals, blockLimit: pool.blocks(for: arriving.tokenLimit))
+    sequences.insert(new, at: sequences.firstIndex { new.precedes($0) } ?? sequences.count)
   }
 
-  /// Forgets a sequence; nothing happens if it is not known.
+  /// Forgets a sequence and takes its blocks back; nothing happens if it is not known.
   package mutating func remove(_ sequence: UInt64) {
-    entries.removeAll { $0.sequence == sequence }
+    guard let index = index(of: sequence) else { return }
+    pool.release(all: sequences.remove(at: index).blocks)
   }
 
   /// The next step's work; empty only when there are no sequences.
-  package func schedule() -> [Work] {
-    var budget = limits.tokens
-    var works: [Work] = []
-    for entry in entries where entry.known - entry.computed == 1 && budget > 0 {
-      works.append(work(entry, count: 1))
-      budget -= 1
+  ///
+  /// To be computed before anything else is asked of the scheduler, and told to `postprocess`.
+  package mutating func schedule() -> [Work] {
+    var plan = Plan(budget: limits.tokens)
+    for index in sequences.indices where isDecoding(index) && plan.budget > 0 {
+      proceed(index, &plan)
     }
-    for entry in entries where entry.known - entry.computed > 1 && budget > 0 {
-      let count = min(entry.known - entry.computed, limits.chunk, budget)
-      works.append(work(entry, count: count))
-      budget -= count
+    let decoding = Set(plan.works.map(\.sequence))
+    var admits = true
+    for index in sequences.indices where plan.budget > 0 {
+      if !sequences[index].isRunning {
+        admits = admits && admit(index, &plan)
+      } else if !decoding.contains(sequences[index].id) {
+        credit(index, found: findPrefix(index))
+        // One that gives way itself is not to be overtaken either.
+        admits = proceed(index, &plan) && admits
+      }
     }
-    return works
+    return plan.works
   }
 
-  /// Takes note that work was done, and whether a token was added to the sequence after it.
-  package mutating func postprocess(_ work: Work, addsToken: Bool) {
-    guard let index = entries.firstIndex(where: { $0.sequence == work.sequence }) else { return }
-    entries[index].computed = work.start + work.count
-    entries[index].known += addsToken ? 1 : 0
+  /// Takes note that work was done, and of the token that was chosen after it, if one was.
+  package mutating func postprocess(_ work: Work, token: Int32?) {
+    guard let index = index(of: work.sequence) else { return }
+    sequences[index].advance(to: work.start + work.count)
+    if let token { sequences[index].tokens.append(token) }
+    publish(index)
   }
 
-  private func work(_ entry: Entry, count: Int) -> Work {
-    Work(
-      sequence: entry.sequence, start: entry.computed, count: count,
-      isLast: entry.computed + count == entry.known, isPrefill: entry.computed < entry.prompt)
+  /// A sequence's tokens so far; empty if it is not known.
+  package func tokens(of sequence: UInt64) -> [Int32] {
+    index(of: sequence).map { sequences[$0].tokens } ?? []
+  }
+
+  /// The blocks of a sequence's tokens, in order; none while it waits.
+  package func blocks(of sequence: UInt64) -> [Int32] {
+    index(of: sequence).map { sequences[$0].blocks } ?? []
+  }
+
+  /// Prompt tokens of a sequence that were found and never computed for it.
+  package func cachedPromptTokens(of sequence: UInt64) -> Int {
+    index(of: sequence).map { sequences[$0].cachedPromptTokens } ?? 0
+  }
+
+  private func index(of sequence: UInt64) -> Int? {
+    sequences.firstIndex { $0.id == sequence }
+  }
+
+  private func isDecoding(_ index: Int) -> Bool {
+    sequences[index].isRunning && sequences[index].pending == 1
   }
 }

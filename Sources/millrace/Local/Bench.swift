@@ -66,7 +66,9 @@ struct Bench: AsyncParsableCommand {
           options: EngineOptions(
             maxSequences: size, contextLength: promptTokens + decodeTokens,
             threads: model.threads, kernelPath: model.kernels,
-            kvCacheBytes: nil))
+            kvCacheBytes: nil,
+            // Runs repeat the same prompts, which must be computed to be measured.
+            cachesPrefixes: false))
         var measured: [BenchRun] = []
         for run in 0...runs {
           let figures = try measure(engine, size, vocabulary: language.vocabularySize)

@@ -1,0 +1,86 @@
+/// A sequence as the scheduler sees it: its tokens, its blocks, and how far it has come.
+///
+/// The first `computed` of its tokens have keys and values in its blocks, which reach no further
+/// than they must; the first `published` blocks can be found by others.
+struct ScheduledSequence {
+  /// Where a sequence stands.
+  ///
+  ///     waiting ──admit──▶ running ──preempt──▶ preempted
+  ///                           ▲                     │
+  ///                           └────────admit────────┘
+  ///
+  /// It can be removed from any of them.
+  enum State {
+    /// New; nothing of it is computed.
+    case waiting
+    /// Has work in steps.
+    case running
+    /// Has lost its blocks to others; its tokens are there to be computed again.
+    case preempted
+  }
+
+  /// The caller's name for it.
+  let id: UInt64
+  /// Sequences of a higher one go first.
+  let priority: Int
+  /// Counts arrivals: of two with the same priority the older one goes first, preempted or not.
+  let arrival: UInt64
+  /// What texts must have in common to share blocks.
+  let salt: String?
+  /// Tokens of the prompt proper.
+  let promptTokens: Int
+  /// Where it stands.
+  var state = State.waiting
+  /// Prompt, and output so far.
+  var tokens: [Int32]
+  /// The blocks of its tokens, in order.
+  var blocks: [Int32] = []
+  /// Tokens that have keys and values.
+  var computed = 0
+  /// Blocks from the first on that are published.
+  var published = 0
+  /// Tokens that were known when it was admitted: those before are prefill, the others decode.
+  var prefillEnd: Int
+  /// The most tokens that ever had keys and values.
+  var reached = 0
+  /// Prompt tokens that it never had to compute, because others had.
+  var cachedPromptTokens = 0
+
+  /// A new sequence that may come to need `blockLimit` blocks for `tokenLimit` tokens; the memory
+  /// for their numbers is reserved.
+  init(_ arriving: Scheduler.Arrival, arrival: UInt64, blockLimit: Int) {
+    id = arriving.sequence
+    priority = arriving.priority
+    self.arrival = arrival
+    salt = arriving.salt
+    promptTokens = arriving.promptTokens
+    tokens = arriving.tokens
+    prefillEnd = arriving.tokens.count
+    tokens.reserveCapacity(arriving.tokenLimit)
+    blocks.reserveCapacity(blockLimit)
+  }
+
+  /// Tokens still to compute before the next one can be chosen; at least one.
+  var pending: Int { tokens.count - computed }
+  /// Whether it has work in steps.
+  var isRunning: Bool { state == .running }
+
+  /// Whether it goes before another one where not all can.
+  func precedes(_ other: ScheduledSequence) -> Bool {
+    (-priority, arrival) < (-other.priority, other.arrival)
+  }
+
+  /// Notes that the first `count` tokens were computed.
+  mutating func advance(to count: Int) {
+    computed = count
+    reached = max(reached, count)
+  }
+
+  /// Counts tokens that were found where others had computed them. What the sequence itself
+  /// computed before it was preempted does not count.
+  mutating func credit(found: Range<Int>) {
+    cachedPromptTokens += max(
+      0, min(found.upperBound, promptTokens) - max(found.lowerBound, reached))
+    reached = max(reached, found.upperBound)
+  }
+}

@@ -1,0 +1,99 @@
+extension Scheduler {
+  /// Adds a running sequence's next tokens to the step, as many as limits and blocks allow, and
+  /// gives it the blocks for them. Where there is room for none, the lowest ranks are preempted, it
+  /// itself if all others go before it: then this returns false.
+  @discardableResult
+  mutating func proceed(_ index: Int, _ plan: inout Plan) -> Bool {
+    while room(index) == 0, let last = sequences.lastIndex(where: \.isRunning) {
+      preempt(last, &plan)
+      if last == index { return false }
+    }
+    let start = sequences[index].computed
+    let pending = sequences[index].pending
+    let count = min(pending, limits.chunk, plan.budget, room(index))
+    while sequences[index].blocks.count < pool.blocks(for: start + count),
+      let block = pool.take()
+    {
+      sequences[index].blocks.append(block)
+    }
+    plan.budget -= count
+    plan.works.append(
+      Work(
+        sequence: sequences[index].id, start: start, count: count, isLast: count == pending,
+        isPrefill: start < sequences[index].prefillEnd))
+    return true
+  }
+
+  /// Tokens that a sequence could compute in its blocks and those that can be taken.
+  private func room(_ index: Int) -> Int {
+    (sequences[index].blocks.count + pool.available) * pool.blockTokens - sequences[index].computed
+  }
+
+  /// Takes a running sequence out of the step, and its blocks from it.
+  mutating func preempt(_ index: Int, _ plan: inout Plan) {
+    let id = sequences[index].id
+    for work in plan.works where work.sequence == id { plan.budget += work.count }
+    plan.works.removeAll { $0.sequence == id }
+    releaseBlocks(index)
+    sequences[index].state = .preempted
+    statistics.preemptions += 1
+  }
+
+  /// Takes all blocks from a sequence; the published ones are kept while there is room.
+  mutating func releaseBlocks(_ index: Int) {
+    pool.release(all: sequences[index].blocks)
+    sequences[index].blocks.removeAll(keepingCapacity: true)
+    sequences[index].published = 0
+    sequences[index].computed = 0
+  }
+
+  /// Lets a sequence go on behind the published blocks that hold its next tokens; returns the
+  /// positions of the tokens found. The last known one is always left to compute, for its logits.
+  mutating func findPrefix(_ index: Int) -> Range<Int> {
+    let size = pool.blockTokens
+    let start = sequences[index].computed
+    while pool.cachesPrefixes {
+      let published = sequences[index].published
+      let end = (published + 1) * size
+      guard end < sequences[index].tokens.count,
+        let block = pool.share(
+          sequences[index].tokens[end - size..<end], after: sequences[index].lastPublished,
+          salt: sequences[index].salt)
+      else { break }
+      if sequences[index].blocks.count > published {
+        // The block of its own that it had begun to fill is of no more use.
+        pool.release(sequences[index].blocks[published])
+        sequences[index].blocks[published] = block
+      } else {
+        sequences[index].blocks.append(block)
+      }
+      sequences[index].published += 1
+      sequences[index].computed = end
+    }
+    return start..<sequences[index].computed
+  }
+
+  /// Counts tokens that `findPrefix` found.
+  mutating func credit(_ index: Int, found: Range<Int>) {
+    sequences[index].credit(found: found)
+    statistics.prefixHitTokens += found.count
+  }
+
+  /// Makes a sequence's full blocks known to others, or uses theirs where they were first.
+  mutating func publish(_ index: Int) {
+    let size = pool.blockTokens
+    while (sequences[index].published + 1) * size <= sequences[index].computed {
+      let place = sequences[index].published
+      sequences[index].blocks[place] = pool.publish(
+        sequences[index].blocks[place],
+        sequences[index].tokens[place * size..<(place + 1) * size],
+        after: sequences[index].lastPublished, salt: sequences[index].salt)
+      sequences[index].published += 1
+    }
+  }
+}
+
+extension ScheduledSequence {
+  /// The block that the first one not published hangs on.
+  fileprivate var lastPublished: Int32? { published == 0 ? nil : blocks[published - 1] }
+}

@@ -1,0 +1,82 @@
+extension Scheduler {
+  /// How much a step may hold.
+  package struct Limits: Hashable {
+    /// Tokens of a step; at least as many as there are sequences.
+    package var tokens: Int
+    /// Tokens of one sequence in a step.
+    package var chunk: Int
+
+    package init(tokens: Int, chunk: Int) {
+      self.tokens = tokens
+      self.chunk = chunk
+    }
+  }
+
+  /// A sequence that comes to be scheduled.
+  package struct Arrival: Hashable {
+    /// The caller's name for it; no other one has it.
+    package var sequence: UInt64
+    /// The tokens that are known: the prompt, and output of an earlier time.
+    package var tokens: [Int32]
+    /// How many of them are the prompt.
+    package var promptTokens: Int
+    /// The most tokens that it can come to; their blocks fit into the pool.
+    package var tokenLimit: Int
+    /// Sequences of a higher one go first.
+    package var priority: Int
+    /// What texts must have in common to share blocks.
+    package var salt: String?
+
+    package init(
+      sequence: UInt64, tokens: [Int32], promptTokens: Int? = nil, tokenLimit: Int,
+      priority: Int = 0, salt: String? = nil
+    ) {
+      self.sequence = sequence
+      self.tokens = tokens
+      self.promptTokens = promptTokens ?? tokens.count
+      self.tokenLimit = tokenLimit
+      self.priority = priority
+      self.salt = salt
+    }
+  }
+
+  /// A run of one sequence's tokens to compute.
+  package struct Work: Hashable {
+    /// The sequence.
+    package var sequence: UInt64
+    /// The position of the first token.
+    package var start: Int
+    /// How many tokens.
+    package var count: Int
+    /// Whether the last one is the last that is known, so that its logits give the next.
+    package var isLast: Bool
+    /// Whether the run is of tokens that were known when the sequence was admitted.
+    package var isPrefill: Bool
+
+    package init(sequence: UInt64, start: Int, count: Int, isLast: Bool, isPrefill: Bool) {
+      self.sequence = sequence
+      self.start = start
+      self.count = count
+      self.isLast = isLast
+      self.isPrefill = isPrefill
+    }
+  }
+
+  /// What was done so far, in numbers.
+  package struct Statistics: Hashable {
+    /// Admissions for which the prefix cache was asked.
+    package var prefixLookups = 0
+    /// Tokens whose keys and values were found and not computed.
+    package var prefixHitTokens = 0
+    /// Sequences that lost their blocks to others.
+    package var preemptions = 0
+  }
+
+  /// A step in the making.
+  struct Plan {
+    /// Tokens that still fit into the step.
+    var budget: Int
+    /// What is to be done.
+    var works: [Work] = []
+  }
+}

@@ -1,0 +1,183 @@
+import Inference
+import TestModels
+import Testing
+
+/// A random load on a scheduler, over a cache in which every place notes what was computed for it.
+///
+/// What is computed for a token is a number made from the one at the place before it, read through
+/// the sequence's blocks, and from the token: like keys and values a function of all tokens up to
+/// there, wrong as soon as a block is shared, overwritten or reused wrongly. The next token is made
+/// from the last such number, so that wrong blocks make wrong outputs.
+struct SchedulerSimulation {
+  /// A sequence as it should come out.
+  private struct Sequence {
+    let arrival: Scheduler.Arrival
+    let number: Int
+    var tokens: [Int32]
+  }
+
+  private let limits: Scheduler.Limits
+  private let contextLength: Int
+  private var numbers: SeededNumbers
+  private var scheduler: Scheduler
+  /// What each place of each block holds, [block][offset].
+  private var cache: [[UInt64]]
+  private var live: [UInt64: Sequence] = [:]
+  private var stems: [[Int32]] = []
+  private var arrivalsLeft: Int
+  private var arrived = 0
+  /// Steps in which nothing arrived since.
+  private var stepsSinceArrival = 0
+  private(set) var finished = 0
+  private(set) var cancelled = 0
+  var statistics: Scheduler.Statistics { scheduler.statistics }
+  var evictions: Int { scheduler.pool.evictions }
+
+  init(seed: UInt64, caching: Bool) {
+    var numbers = SeededNumbers(seed: seed)
+    let blockTokens = [1, 2, 4, 16][Int.random(in: 0..<4, using: &numbers)]
+    contextLength = Int.random(in: 20...120, using: &numbers)
+    limits = Scheduler.Limits(
+      tokens: Int.random(in: 4...40, using: &numbers),
+      chunk: Int.random(in: 1...30, using: &numbers))
+    let contexts = Int.random(in: 10...40, using: &numbers)
+    // From room for just one context up to four.
+    let count = (contextLength + blockTokens - 1) / blockTokens * contexts / 10
+    scheduler = Scheduler(
+      limits: limits,
+      pool: BlockPool(count: count, blockTokens: blockTokens, cachesPrefixes: caching))
+    cache = Array(repeating: Array(repeating: 0, count: blockTokens), count: count)
+    arrivalsLeft = Int.random(in: 1...60, using: &numbers)
+    for _ in 0..<3 { stems.append(Self.tokens(contextLength / 2, &numbers)) }
+    self.numbers = numbers
+  }
+
+  /// Runs until all have arrived and left.
+  mutating func run() {
+    while arrivalsLeft > 0 || !live.isEmpty {
+      arrive()
+      guard step() else { return }
+      cancel()
+    }
+    #expect(scheduler.pool.available == scheduler.pool.count && scheduler.count == 0)
+    #expect(scheduler.schedule().isEmpty)
+  }
+
+  private mutating func arrive() {
+    stepsSinceArrival += 1
+    while arrivalsLeft > 0, live.count < limits.tokens,
+      live.isEmpty || Int.random(in: 0..<4, using: &numbers) == 0
+    {
+      arrivalsLeft -= 1
+      arrived += 1
+      stepsSinceArrival = 0
+      var known = stems.randomElement(using: &numbers) ?? []
+      known.removeLast(Int.random(in: 0..<known.count, using: &numbers))
+      known += Self.tokens(Int.random(in: 0..<contextLength / 4, using: &numbers), &numbers)
+      let arrival = Scheduler.Arrival(
+        sequence: UInt64(arrived), tokens: known,
+        promptTokens: Int.random(in: 1...known.count, using: &numbers),
+        tokenLimit: Int.random(in: known.count + 1...contextLength, using: &numbers),
+        priority: Int.random(in: 0...2, using: &numbers),
+        salt: [nil, "tenant"].randomElement(using: &numbers) ?? nil)
+      live[arrival.sequence] = Sequence(arrival: arrival, number: arrived, tokens: known)
+      scheduler.add(arrival)
+    }
+  }
+
+  /// Does one step and checks it; returns false where going on makes no sense.
+  private mutating func step() -> Bool {
+    let works = scheduler.schedule()
+    #expect(works.reduce(0) { $0 + $1.count } <= limits.tokens)
+    #expect(works.allSatisfy { $0.count >= 1 && $0.count <= limits.chunk })
+    #expect(Set(works.map(\.sequence)).count == works.count)
+    // Nobody starves: whoever is first by priority, then age, always goes on.
+    let first = live.values.min {
+      (-$0.arrival.priority, $0.number) < (-$1.arrival.priority, $1.number)
+    }
+    guard let first, works.contains(where: { $0.sequence == first.arrival.sequence }) else {
+      Issue.record("The first in rank has nothing to do")
+      return false
+    }
+    let computed = works.map { compute($0) }
+    for (work, last) in zip(works, computed) { postprocess(work, last) }
+    #expect(scheduler.problem == nil)
+    // From the last arrival on, the first in rank is never held up, so that there is an end.
+    let isInTime = stepsSinceArrival <= 60 * contextLength
+    #expect(isInTime)
+    return isInTime
+  }
+
+  /// Computes a run; returns what its last token came to.
+  private mutating func compute(_ work: Scheduler.Work) -> UInt64 {
+    let blocks = scheduler.blocks(of: work.sequence)
+    guard let sequence = live[work.sequence] else { return 0 }
+    let size = scheduler.pool.blockTokens
+    var isWrong = false
+    var value = Self.value(salt: sequence.arrival.salt)
+    for position in 0..<work.start + work.count {
+      let (block, offset) = (Int(blocks[position / size]), position % size)
+      value = Self.value(value, sequence.tokens[position])
+      if position >= work.start {
+        cache[block][offset] = value
+      } else {
+        isWrong = isWrong || cache[block][offset] != value
+        value = cache[block][offset]
+      }
+    }
+    #expect(!isWrong, "\(work) reads another prefix")
+    return value
+  }
+
+  private mutating func postprocess(_ work: Scheduler.Work, _ last: UInt64) {
+    guard let sequence = live[work.sequence] else { return }
+    #expect(work.isLast == (work.start + work.count == sequence.tokens.count))
+    let token = work.isLast ? Self.next(last) : nil
+    scheduler.postprocess(work, token: token)
+    guard let token else { return }
+    live[work.sequence]?.tokens.append(token)
+    guard sequence.tokens.count + 1 == sequence.arrival.tokenLimit else { return }
+    check(work.sequence)
+    leave(work.sequence)
+    finished += 1
+  }
+
+  private func check(_ id: UInt64) {
+    guard let sequence = live[id] else { return }
+    let known = sequence.arrival.tokens.count
+    var value = Self.value(salt: sequence.arrival.salt)
+    for (position, token) in sequence.tokens.enumerated() {
+      if position >= known { #expect(token == Self.next(value)) }
+      value = Self.value(value, token)
+    }
+    #expect(scheduler.tokens(of: id) == sequence.tokens)
+    #expect(scheduler.cachedPromptTokens(of: id) <= min(known - 1, sequence.arrival.promptTokens))
+  }
+
+  private mutating func cancel() {
+    guard Int.random(in: 0..<50, using: &numbers) == 0,
+      let id = live.keys.sorted().randomElement(using: &numbers)
+    else { return }
+    leave(id)
+    cancelled += 1
+    #expect(scheduler.problem == nil)
+  }
+
+  private mutating func leave(_ id: UInt64) {
+    scheduler.remove(id)
+    live[id] = nil
+  }
+
+  private static func tokens(_ count: Int, _ numbers: inout SeededNumbers) -> [Int32] {
+    (0..<count).map { _ in Int32.random(in: 0...1, using: &numbers) }
+  }
+
+  private static func value(salt: String?) -> UInt64 { salt == nil ? 1 : 2 }
+
+  private static func value(_ before: UInt64, _ token: Int32) -> UInt64 {
+    var mixer = SeededNumbers(seed: before ^ UInt64(UInt32(bitPattern: token)))
+    return mixer.next()
+  }
+
+  private static func next(_ value: UInt64) -> Int32 { Int32(value >> 63) }
+}

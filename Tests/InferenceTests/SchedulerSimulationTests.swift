@@ -1,0 +1,29 @@
+import Inference
+import Testing
+
+@Suite("Scheduler under random loads")
+struct SchedulerSimulationTests {
+  @Test(
+    "Every output is right, the books are too, and nobody starves", arguments: [true, false])
+  func loads(caching: Bool) {
+    var finished = 0
+    var cancelled = 0
+    var preemptions = 0
+    var hitTokens = 0
+    var evictions = 0
+    for seed in UInt64(1)...150 {
+      var simulation = SchedulerSimulation(seed: seed, caching: caching)
+      simulation.run()
+      finished += simulation.finished
+      cancelled += simulation.cancelled
+      preemptions += simulation.statistics.preemptions
+      hitTokens += simulation.statistics.prefixHitTokens
+      evictions += simulation.evictions
+    }
+    print(
+      "\(finished) finished, \(cancelled) cancelled, \(preemptions) preemptions, \(hitTokens) "
+        + "tokens found, \(evictions) evictions")
+    #expect(finished > 1_000 && cancelled > 100 && preemptions > 1_000)
+    #expect(caching ? hitTokens > 10_000 && evictions > 1_000 : hitTokens + evictions == 0)
+  }
+}
