@@ -100,6 +100,10 @@ package struct ActiveJobs {
         noteNews(of: output.sequence)
         return
       }
+      // A job taken up again finds its own prefix; what counts is how its first token came about.
+      if chunk.firstIndex == 0 {
+        entry.usage.cachedPromptTokens = Int64(output.cachedPromptTokens)
+      }
       entry.nextIndex = chunk.endIndex
       uncommittedTokens += chunk.tokens.count
       if entry.uncommitted == nil {

@@ -216,7 +216,8 @@ public final class Executor: Service {
       loop.add(
         GenerationRequest(
           sequence: sequence, promptTokens: prompt, resumedTokens: claimed.committedTokens,
-          options: SamplingOptions(spec.sampling)),
+          options: SamplingOptions(spec.sampling), priority: Int(spec.priority),
+          cacheSalt: claimed.job.tenant),
         to: served.name)
     } catch {
       active.withLock {

@@ -113,7 +113,7 @@ final class StepLoop: Sendable {
   }
 }
 
-/// One model's engine, and the sequences that wait for room in it.
+/// One model's engine, and the sequences that wait for a place in it.
 private final class EngineSlot {
   let name: String
   private let engine: Engine
@@ -153,8 +153,8 @@ private final class EngineSlot {
     }
   }
 
-  /// Admits waiting sequences in order, as long as there is room. One that would not fit into an
-  /// empty engine is passed on all the same: the engine refuses it with the reason.
+  /// Passes waiting sequences on in order, as long as there are places. The engine decides when each
+  /// has its turn, and refuses those that it can never run with the reason.
   private func admit(_ deliver: (StepLoop.Event) -> Void) {
     while let next = waiting.first, engine.canAdmit(next) || running.isEmpty {
       waiting.removeFirst()

@@ -81,4 +81,15 @@ struct ActiveJobsTests {
     #expect(jobs.uncommittedTokens == 2)
     #expect(Set(jobs.leases.map(\.job)).count == 2)
   }
+
+  @Test("notes what was cached of the prompt with the first token, and leaves it at that")
+  func cachedPromptTokens() throws {
+    var (jobs, sequences) = Self.make(1)
+    for (index, cached) in [32, 64].enumerated() {
+      var output = Self.output(sequences[0], index)
+      output.cachedPromptTokens = cached
+      jobs.record(output, at: .now)
+    }
+    #expect(jobs.takeWrites(limit: 1).first?.write.usage.cachedPromptTokens == 32)
+  }
 }

@@ -1,5 +1,6 @@
 import Executors
 import Foundation
+import Inference
 import JobQueue
 import TestModels
 import Testing
@@ -112,6 +113,40 @@ struct ExecutorTests {
       let page = try await scene.wait(ids[0]) { $0.state.isTerminal }
       #expect(page.job.state == .failed)
       #expect(page.job.failure?.code == .invalidArgument)
+    }
+  }
+
+  @Test("counts the prompt tokens that were computed for an earlier job, of the same tenant only")
+  func cachedPromptTokens() async throws {
+    let scene = try Scene()
+    var spec = Scene.spec(0, maxTokens: 4)
+    spec.prompt = .tokens((3..<103).map { $0 })
+    var cached: [Int64] = []
+    try await scene.withExecutor { _ in
+      for tenant in ["a", "a", "b", "a"] {
+        let ids = try await scene.submit([spec], tenant: tenant)
+        let page = try await scene.wait(ids[0]) { $0.state.isTerminal }
+        #expect(page.job.usage.promptTokens == 100)
+        cached.append(page.job.usage.cachedPromptTokens)
+      }
+    }
+    #expect(cached == [0, 96, 0, 96])
+  }
+
+  @Test("runs jobs that want more of the cache than there is, each with its undisturbed output")
+  func tightCache() async throws {
+    let scene = try Scene()
+    var served = scene.served
+    served.options.contextLength = 160
+    served.options.maxSequences = 8
+    served.options.kvBlockTokens = 16
+    // One context and a little more.
+    let blockBytes = try Engine(model: scene.tiny.model, options: served.options)
+      .statistics.kvBlockBytes
+    served.options.kvCacheBytes = 12 * blockBytes
+    let ids = try await scene.submit((0..<12).map { Scene.spec($0, maxTokens: 100) })
+    try await scene.withExecutor(model: served) { _ in
+      for id in ids { try await scene.check(scene.wait(id) { $0.state.isTerminal }) }
     }
   }
 }

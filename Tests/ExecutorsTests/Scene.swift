@@ -34,11 +34,11 @@ struct Scene {
   }
 
   /// Submits jobs and returns their ids.
-  func submit(_ specs: [GenerationSpec]) async throws -> [JobID] {
+  func submit(_ specs: [GenerationSpec], tenant: String = "default") async throws -> [JobID] {
     var generator = SystemRandomNumberGenerator()
     let submissions = specs.map {
       Submission(
-        id: JobID.make(at: .now, using: &generator), tenant: "default", requestID: nil, spec: $0)
+        id: JobID.make(at: .now, using: &generator), tenant: tenant, requestID: nil, spec: $0)
     }
     return try await store.submit(submissions).map(\.job.id)
   }
