@@ -117,6 +117,10 @@ public final class PostgresJobStore: JobStore, Service {
     }
   }
 
+  public func ping() async throws(JobStoreError) {
+    try await perform(on: executorPool) { _ = try await $0.query("SELECT 1") }
+  }
+
   public func signals() -> AsyncStream<JobSignal> { hub.subscribe() }
 
   // MARK: How calls are made

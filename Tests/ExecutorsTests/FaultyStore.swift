@@ -136,6 +136,8 @@ final class FaultyStore: JobStore {
     try await base.drain(executor)
   }
 
+  func ping() async throws(JobStoreError) { try await base.ping() }
+
   func statistics() async throws(JobStoreError) -> QueueStatistics {
     try await base.statistics()
   }
