@@ -35,7 +35,9 @@ public final class Executor: Service {
     /// A lease may be lost: ask at once.
     var isSuspicious = false
     var isRegistered = false
+    var hasRegistered = false
     var isDraining = false
+    var mayClaim = true
   }
 
   public init(
@@ -51,6 +53,14 @@ public final class Executor: Service {
 
   /// The number of jobs held now.
   public var activeJobs: Int { active.withLock { $0.leases.count } }
+
+  /// Whether the engines are there and the store knows the executor, or did once.
+  public var isReady: Bool { intent.withLock { $0.hasRegistered } }
+
+  /// Claims nothing more from now on, while the jobs that are held run on until the shutdown.
+  public func stopClaiming() {
+    intent.withLock { $0.mayClaim = false }
+  }
 
   public func run() async throws {
     let loop = StepLoop(models: models, isFull: { [self] in isFull }) { [self] event in
@@ -111,7 +121,7 @@ public final class Executor: Service {
         if !isRegistered {
           try await store.register(description, leaseDuration: configuration.leaseDuration)
           nextHeartbeat = .now + configuration.heartbeatInterval
-          intent.withLock { $0.isRegistered = true }
+          intent.withLock { ($0.isRegistered, $0.hasRegistered) = (true, true) }
           claimBell.ring()
           logger.info("Executor is ready", metadata: ["executor": "\(id)"])
         } else if isSuspicious || ContinuousClock.now >= nextHeartbeat {
@@ -169,7 +179,7 @@ public final class Executor: Service {
   /// Claims as long as there is room, whenever there may be something, until shutdown.
   private func claimJobs(_ loop: StepLoop) async {
     while await claimBell.wait(), !Task.isCancelled {
-      guard intent.withLock({ $0.isRegistered && !$0.isDraining }) else { continue }
+      guard intent.withLock({ $0.isRegistered && !$0.isDraining && $0.mayClaim }) else { continue }
       do {
         try await claim(loop)
       } catch {
