@@ -139,7 +139,8 @@ public final class Executor: Service {
   private var description: ExecutorDescription {
     ExecutorDescription(
       id: id, host: ProcessInfo.processInfo.hostName,
-      processID: ProcessInfo.processInfo.processIdentifier, models: models.map(\.name),
+      processID: ProcessInfo.processInfo.processIdentifier,
+      processStart: LocalProcess.current?.start, models: models.map(\.name),
       slots: Int32(clamping: models.reduce(0) { $0 + $1.options.maxSequences }))
   }
 
@@ -215,11 +216,15 @@ public final class Executor: Service {
       {
         throw JobFailure(
           code: .modelChanged,
-          message: "the model \(spec.model) was replaced by another file while the job was half "
-            + "done; submit the job again, or serve the old file under that name")
+          message: "the model \(spec.model) was replaced by another file, or this program by one that "
+            + "computes other bits, while the job was half done; submit the job again, or serve the "
+            + "old file under that name with the old program")
       }
       guard let input = spec.prompt else { throw JobFailure.corrupt }
       let prompt = try served.model.tokens(of: input)
+      guard served.hasRoom(for: prompt.count, output: claimed.committedTokens.count) else {
+        return conclude(claimed, .succeeded(.length), fingerprint: fingerprint)
+      }
       let sequence = active.withLock {
         $0.begin(claimed, promptTokens: prompt.count, fingerprint: fingerprint, at: .now)
       }
@@ -229,11 +234,13 @@ public final class Executor: Service {
           options: SamplingOptions(spec.sampling)),
         to: served.name)
     } catch {
-      active.withLock {
-        $0.refuse(claimed, fingerprint: fingerprint, failure: error, at: .now)
-      }
-      writeBell.ring()
+      conclude(claimed, .failed(error), fingerprint: fingerprint)
     }
+  }
+
+  private func conclude(_ claimed: ClaimedJob, _ end: JobEnd, fingerprint: String) {
+    active.withLock { $0.conclude(claimed, fingerprint: fingerprint, end: end, at: .now) }
+    writeBell.ring()
   }
 
   // MARK: Signals and time

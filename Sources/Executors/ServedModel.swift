@@ -17,6 +17,13 @@ public struct ServedModel: Sendable {
   public var contextLength: Int {
     options.contextLength ?? min(model.trainedContextLength, 4_096)
   }
+
+  /// Whether a job that is taken up again may go on. One that began under a larger context may have
+  /// reached the end of this one already; what it has is its output then. Whether a new one fits is
+  /// for the engine to say.
+  func hasRoom(for promptTokens: Int, output: Int) -> Bool {
+    output == 0 || promptTokens < contextLength && promptTokens + output <= contextLength
+  }
 }
 
 /// The models of this process, as the services see them.
