@@ -216,9 +216,9 @@ public final class Executor: Service {
       {
         throw JobFailure(
           code: .modelChanged,
-          message: "the model \(spec.model) was replaced by another file, or this program by one that "
-            + "computes other bits, while the job was half done; submit the job again, or serve the "
-            + "old file under that name with the old program")
+          message: "the model \(spec.model) was replaced by another file, or this program by one "
+            + "that computes other bits, while the job was half done; submit the job again, or serve "
+            + "the old file under that name with the old program")
       }
       guard let input = spec.prompt else { throw JobFailure.corrupt }
       let prompt = try served.model.tokens(of: input)
