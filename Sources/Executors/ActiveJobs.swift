@@ -64,13 +64,12 @@ package struct ActiveJobs {
   }
 
   /// Takes a claimed job in only to end it.
-  package mutating func refuse(
-    _ claimed: ClaimedJob, fingerprint: String, failure: JobFailure,
-    at now: ContinuousClock.Instant
+  package mutating func conclude(
+    _ claimed: ClaimedJob, fingerprint: String, end: JobEnd, at now: ContinuousClock.Instant
   ) {
     let sequence = begin(
       claimed, promptTokens: Int(claimed.job.usage.promptTokens), fingerprint: fingerprint, at: now)
-    entries[sequence]?.end = .failed(failure)
+    entries[sequence]?.end = end
     noteNews(of: sequence)
   }
 

@@ -53,15 +53,24 @@ extension Executor {
     return true
   }
 
-  /// Writes, and tries again with growing pauses for as long as the store is away.
+  /// Writes, and tries again with growing pauses for as long as the store is away. An error of the
+  /// store's own may pass too, so it gets a few more tries.
   private func write(
-    _ writes: [LeaseWrite], _ loop: StepLoop, retries: Int
+    _ writes: [LeaseWrite], _ loop: StepLoop, retries: Int, defectRetries: Int = 3
   ) async throws(JobStoreError) -> [WriteResult] {
     var pause = Duration.milliseconds(50)
     var retriesLeft = retries
+    var defectRetriesLeft = min(defectRetries, retries)
     while true {
       do {
         return try await store.write(writes)
+      } catch  where error.code == .internal && defectRetriesLeft > 0 && !Task.isCancelled {
+        defectRetriesLeft -= 1
+        logger.error(
+          "Output cannot be stored; trying again",
+          metadata: ["jobs": "\(writes.count)", "error": "\(error)"])
+        try? await Task.sleep(for: pause)
+        pause = min(pause * 2, .seconds(2))
       } catch  where error.isPassing && retriesLeft > 0 && !Task.isCancelled {
         retriesLeft -= 1
         logger.warning(
@@ -74,15 +83,19 @@ extension Executor {
     }
   }
 
-  /// Finds the write that a batch was refused for: it fails its job, the others go through.
+  /// Finds the write that a batch was refused for; the others go through. One that breaks the
+  /// store's rules fails its job. Any other error is the store's, and no fault of the job's.
   private func writeAlone(_ sequence: UInt64, _ write: LeaseWrite, _ loop: StepLoop) async {
     do {
-      let results = try await self.write([write], loop, retries: .max)
+      let results = try await self.write([write], loop, retries: .max, defectRetries: 1)
       settle(sequence, write, results[0], loop)
     } catch  where error.isPassing {
       active.withLock { $0.didPostpone(sequence, write) }
-    } catch  where write.chunk == nil {
-      // Not even the end can be written: let go of the job; the heartbeat hands it back.
+    } catch  where write.chunk == nil || error.code != .invalid {
+      // Let go of the job: a heartbeat hands it back, with what was committed of it.
+      logger.error(
+        "A job's output cannot be stored; it goes back to the queue",
+        metadata: ["job": "\(write.lease.job)", "error": "\(error)"])
       settle(sequence, write, .leaseLost, loop)
     } catch {
       let failure = JobFailure(

@@ -35,7 +35,9 @@ public final class Executor: Service {
     /// A lease may be lost: ask at once.
     var isSuspicious = false
     var isRegistered = false
+    var hasRegistered = false
     var isDraining = false
+    var mayClaim = true
   }
 
   public init(
@@ -51,6 +53,14 @@ public final class Executor: Service {
 
   /// The number of jobs held now.
   public var activeJobs: Int { active.withLock { $0.leases.count } }
+
+  /// Whether the engines are there and the store knows the executor, or did once.
+  public var isReady: Bool { intent.withLock { $0.hasRegistered } }
+
+  /// Claims nothing more from now on, while the jobs that are held run on until the shutdown.
+  public func stopClaiming() {
+    intent.withLock { $0.mayClaim = false }
+  }
 
   public func run() async throws {
     let loop = StepLoop(models: models, isFull: { [self] in isFull }) { [self] event in
@@ -111,7 +121,7 @@ public final class Executor: Service {
         if !isRegistered {
           try await store.register(description, leaseDuration: configuration.leaseDuration)
           nextHeartbeat = .now + configuration.heartbeatInterval
-          intent.withLock { $0.isRegistered = true }
+          intent.withLock { ($0.isRegistered, $0.hasRegistered) = (true, true) }
           claimBell.ring()
           logger.info("Executor is ready", metadata: ["executor": "\(id)"])
         } else if isSuspicious || ContinuousClock.now >= nextHeartbeat {
@@ -129,7 +139,8 @@ public final class Executor: Service {
   private var description: ExecutorDescription {
     ExecutorDescription(
       id: id, host: ProcessInfo.processInfo.hostName,
-      processID: ProcessInfo.processInfo.processIdentifier, models: models.map(\.name),
+      processID: ProcessInfo.processInfo.processIdentifier,
+      processStart: LocalProcess.current?.start, models: models.map(\.name),
       slots: Int32(clamping: models.reduce(0) { $0 + $1.options.maxSequences }))
   }
 
@@ -169,7 +180,7 @@ public final class Executor: Service {
   /// Claims as long as there is room, whenever there may be something, until shutdown.
   private func claimJobs(_ loop: StepLoop) async {
     while await claimBell.wait(), !Task.isCancelled {
-      guard intent.withLock({ $0.isRegistered && !$0.isDraining }) else { continue }
+      guard intent.withLock({ $0.isRegistered && !$0.isDraining && $0.mayClaim }) else { continue }
       do {
         try await claim(loop)
       } catch {
@@ -205,11 +216,15 @@ public final class Executor: Service {
       {
         throw JobFailure(
           code: .modelChanged,
-          message: "the model \(spec.model) was replaced by another file while the job was half "
-            + "done; submit the job again, or serve the old file under that name")
+          message: "the model \(spec.model) was replaced by another file, or this program by one "
+            + "that computes other bits, while the job was half done; submit the job again, or serve "
+            + "the old file under that name with the old program")
       }
       guard let input = spec.prompt else { throw JobFailure.corrupt }
       let prompt = try served.model.tokens(of: input)
+      guard served.hasRoom(for: prompt.count, output: claimed.committedTokens.count) else {
+        return conclude(claimed, .succeeded(.length), fingerprint: fingerprint)
+      }
       let sequence = active.withLock {
         $0.begin(claimed, promptTokens: prompt.count, fingerprint: fingerprint, at: .now)
       }
@@ -220,11 +235,13 @@ public final class Executor: Service {
           cacheSalt: claimed.job.tenant),
         to: served.name)
     } catch {
-      active.withLock {
-        $0.refuse(claimed, fingerprint: fingerprint, failure: error, at: .now)
-      }
-      writeBell.ring()
+      conclude(claimed, .failed(error), fingerprint: fingerprint)
     }
+  }
+
+  private func conclude(_ claimed: ClaimedJob, _ end: JobEnd, fingerprint: String) {
+    active.withLock { $0.conclude(claimed, fingerprint: fingerprint, end: end, at: .now) }
+    writeBell.ring()
   }
 
   // MARK: Signals and time

@@ -17,14 +17,25 @@ public struct ServedModel: Sendable {
   public var contextLength: Int {
     options.contextLength ?? min(model.trainedContextLength, 4_096)
   }
+
+  /// Whether a job that is taken up again may go on. One that began under a larger context may have
+  /// reached the end of this one already; what it has is its output then. Whether a new one fits is
+  /// for the engine to say.
+  func hasRoom(for promptTokens: Int, output: Int) -> Bool {
+    output == 0 || promptTokens < contextLength && promptTokens + output <= contextLength
+  }
 }
 
 /// The models of this process, as the services see them.
 public struct ServedModels: ModelCatalog {
   public let served: [ServedModel]
+  /// Per model, the most bytes of a prompt that one token can stand for.
+  private let tokenBytes: [String: Int]
 
   public init(_ served: [ServedModel]) {
     self.served = served.sorted { $0.name < $1.name }
+    tokenBytes = Dictionary(
+      served.map { ($0.name, $0.model.longestTokenBytes) }, uniquingKeysWith: max)
   }
 
   public var models: [ModelDescription] {
@@ -36,6 +47,21 @@ public struct ServedModels: ModelCatalog {
         vocabularySize: Int32(clamping: served.model.vocabularySize),
         contextLength: Int32(clamping: served.contextLength),
         hasChatTemplate: served.model.chatTemplate != nil)
+    }
+  }
+
+  /// As many as if every token were the vocabulary's longest.
+  public func leastPromptTokenCount(_ prompt: Prompt, model name: String) -> Int {
+    guard let tokenBytes = tokenBytes[name] else { return 0 }
+    switch prompt {
+    case .text(let text): return text.utf8.count / tokenBytes
+    case .tokens(let tokens): return tokens.count
+    case .messages(let messages):
+      // Templates trim white space, and may pass over what the system says.
+      let said = messages.filter { $0.role != "system" }.reduce(0) { bytes, message in
+        bytes + message.content.utf8.count { $0 > UInt8(ascii: " ") }
+      }
+      return said / tokenBytes
     }
   }
 

@@ -46,6 +46,9 @@ public final class InMemoryJobStore: JobStore {
     self.now = now
   }
 
+  /// The memory always answers.
+  public func ping() async throws(JobStoreError) {}
+
   public func signals() -> AsyncStream<JobSignal> { hub.subscribe() }
 
   /// Changes the state and then announces what happened.

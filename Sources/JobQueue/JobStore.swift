@@ -91,6 +91,11 @@ public protocol JobStore: WatchedStore {
 
   // MARK: Looking on
 
+  /// Finds out whether the store answers those who claim and commit, as cheaply as can be: for
+  /// health checks.
+  /// - Throws: `.unavailable` when it does not.
+  func ping() async throws(JobStoreError)
+
   func executors() async throws(JobStoreError) -> [ExecutorStatus]
 
   /// Marks an executor as draining: it claims no more and hands its jobs back.

@@ -36,13 +36,20 @@ public struct ExecutorDescription: Hashable, Sendable {
   /// The machine and process, for people.
   public var host: String
   public var processID: Int32
+  /// When the process began, as its machine counts: tells it from a later one with the same number.
+  /// `nil` where that is not known.
+  public var processStart: Int64?
   public var models: [String]
   public var slots: Int32
 
-  public init(id: ExecutorID, host: String, processID: Int32, models: [String], slots: Int32) {
+  public init(
+    id: ExecutorID, host: String, processID: Int32, processStart: Int64? = nil, models: [String],
+    slots: Int32
+  ) {
     self.id = id
     self.host = host
     self.processID = processID
+    self.processStart = processStart
     self.models = models
     self.slots = slots
   }

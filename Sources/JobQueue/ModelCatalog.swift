@@ -31,6 +31,14 @@ public protocol ModelCatalog: Sendable {
   /// Every model, in the order of their names.
   var models: [ModelDescription] { get }
 
+  /// A number of tokens that the prompt becomes at least, told without tokenizing it; 0 where
+  /// nothing is known.
+  func leastPromptTokenCount(_ prompt: Prompt, model: String) -> Int
+
   /// The number of tokens that the prompt becomes for this model.
   func promptTokenCount(_ prompt: Prompt, model: String) throws(JobFailure) -> Int
+}
+
+extension ModelCatalog {
+  public func leastPromptTokenCount(_ prompt: Prompt, model: String) -> Int { 0 }
 }

@@ -16,11 +16,10 @@ extension GenerationSpec {
     var found = Violations()
     // By bytes, as the database compares: two spellings of one character are two names.
     let model = catalog.models.first { $0.name.utf8.elementsEqual(self.model.utf8) }
-    let names = catalog.models.map(\.name).joined(separator: ", ")
     if self.model.isEmpty {
-      found.add("model", "is required; one of: \(names)")
+      found.add("model", "is required; \(Self.choice(of: catalog.models))")
     } else if model == nil {
-      found.add("model", "is not served here; one of: \(names)")
+      found.add("model", "is not served here; \(Self.choice(of: catalog.models))")
     }
     checkPrompt(&found)
     checkSampling(&found)
@@ -28,6 +27,19 @@ extension GenerationSpec {
     checkLabels(&found)
     if let model, found.isEmpty { checkFit(model, catalog: catalog, &found) }
     return found.list
+  }
+
+  /// The models that there are, as far as they fit into a line.
+  private static func choice(of models: [ModelDescription]) -> String {
+    var names: [String] = []
+    var bytes = 0
+    for model in models {
+      bytes += model.name.utf8.count
+      guard bytes <= 256 else { break }
+      names.append(model.name)
+    }
+    let others = models.count - names.count
+    return "one of: \(names.joined(separator: ", "))" + (others > 0 ? " and \(others) others" : "")
   }
 
   private func checkPrompt(_ found: inout Violations) {
@@ -99,8 +111,9 @@ extension GenerationSpec {
   private func checkLabels(_ found: inout Violations) {
     if labels.count > JobLimits.labels {
       found.add("labels", "has \(labels.count) entries; the limit is \(JobLimits.labels)")
+      return
     }
-    for (key, value) in labels.sorted(by: { $0.key < $1.key }).prefix(JobLimits.labels) {
+    for (key, value) in labels.sorted(by: { $0.key < $1.key }) {
       found.checkText("labels.key", key, maxBytes: JobLimits.labelKeyBytes)
       found.checkText(
         "labels.value", value, maxBytes: JobLimits.labelValueBytes, mayBeEmpty: true)
@@ -125,6 +138,14 @@ extension GenerationSpec {
       return
     }
     guard let prompt else { return }
+    let least = catalog.leastPromptTokenCount(prompt, model: model.name)
+    guard least < Int(model.contextLength) else {
+      found.add(
+        prompt.field,
+        "becomes at least \(least) tokens; the model's context of \(model.contextLength) must also "
+          + "hold at least one token of output")
+      return
+    }
     do {
       let count = try catalog.promptTokenCount(prompt, model: model.name)
       if count == 0 { found.add(prompt.field, "becomes no tokens at all") }

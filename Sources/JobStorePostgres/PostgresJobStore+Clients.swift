@@ -192,7 +192,7 @@ extension PostgresJobStore {
     var page = page
     page.size = min(max(page.size, 1), JobLimits.pageSize)
     let request = page
-    return try await perform { connection in
+    return try await report("the listing") { connection in
       let rows = try await connection.query(.list(filter, page: request))
       let jobs = self.readable(rows.prefix(request.size))
       guard rows.count > request.size, let last = rows.prefix(request.size).last else {

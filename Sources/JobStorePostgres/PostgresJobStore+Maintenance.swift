@@ -73,7 +73,7 @@ extension PostgresJobStore {
   ) async throws(JobStoreError) -> Int {
     let statement = Statement.prune(
       olderThan: retention, limit: Int32(clamping: max(limit, 0)), now: now)
-    return try await perform { try await $0.query(statement).count }
+    return try await perform(on: prunePool) { try await $0.query(statement).count }
   }
 
   /// The jobs of rows, without those that cannot be read, which must not hide the others.
@@ -92,7 +92,7 @@ extension PostgresJobStore {
 
   public func statistics() async throws(JobStoreError) -> QueueStatistics {
     let now = now
-    return try await perform { connection in
+    return try await report("the statistics") { connection in
       let rows = try await connection.transaction(
         [
           Statement.queuedJobs,
@@ -113,31 +113,72 @@ extension PostgresJobStore {
     }
   }
 
-  /// Looks for expired leases, passed deadlines, scheduled jobs whose time has come and jobs that
-  /// have been kept for long enough, again and again. Several processes may do so at once: each
-  /// takes what the others have not locked.
+  /// How long each kind of maintenance may go on in one round while its batches come back full.
+  private static let roundBudget = Duration.seconds(1)
+
+  /// Looks for expired leases, passed deadlines and scheduled jobs whose time has come, again and
+  /// again. Several processes may do so at once: each takes what the others have not locked.
   func maintain() async {
     while (try? await Task.sleep(for: configuration.maintenanceInterval)) != nil {
-      await attempt("maintenance") { () async throws(JobStoreError) in try await moveJobs() }
-      await attempt("the deletion of old jobs") { () async throws(JobStoreError) in
+      do throws(JobStoreError) {
+        try await moveJobs()
+      } catch {
+        if error.code == .unavailable { reachability.withLock { $0.fail() } }
+        note(error, of: "maintenance")
+      }
+    }
+  }
+
+  /// Deletes jobs that have been kept for long enough and counts the queue, again and again. Apart
+  /// from `maintain`, which must not wait for either, and whose idea of the database's reach they
+  /// must not disturb.
+  func tidy() async {
+    while (try? await Task.sleep(for: configuration.maintenanceInterval)) != nil {
+      do throws(JobStoreError) {
         try await deleteOldJobs()
+      } catch {
+        note(error, of: "the deletion of old jobs")
       }
       await countQueue(isUrgent: false)
     }
   }
 
   private func moveJobs() async throws(JobStoreError) {
-    let reach = reachability.withLock { $0.look(at: .now) }
-    let rescued = try await rescue(limit: configuration.maintenanceBatch, reach: reach)
-    let expired = try await expire(limit: configuration.maintenanceBatch)
-    let limit = Int32(clamping: configuration.maintenanceBatch)
-    let now = now
-    let promoted = try await perform(on: executorPool) {
-      try await $0.query(.promote(limit: limit, now: now)).count
+    let batch = configuration.maintenanceBatch
+    let rescued = try await inBatches { () async throws(JobStoreError) in
+      let reach = reachability.withLock { $0.look(at: .now) }
+      return try await rescue(limit: batch, reach: reach).count
     }
-    if promoted > 0 { announce([.ready]) }
-    if !rescued.isEmpty || !expired.isEmpty {
-      logger.info("maintenance: \(rescued.count) jobs rescued, \(expired.count) expired")
+    let expired = try await inBatches { () async throws(JobStoreError) in
+      _ = reachability.withLock { $0.look(at: .now) }
+      return try await expire(limit: batch).count
+    }
+    let now = now
+    _ = try await inBatches { () async throws(JobStoreError) in
+      _ = reachability.withLock { $0.look(at: .now) }
+      let promoted = try await perform(on: executorPool) {
+        try await $0.query(.promote(limit: Int32(clamping: batch), now: now)).count
+      }
+      if promoted > 0 { announce([.ready]) }
+      return promoted
+    }
+    if rescued > 0 || expired > 0 {
+      logger.info("maintenance: \(rescued) jobs rescued, \(expired) expired")
+    }
+  }
+
+  /// Does one kind of maintenance until a batch is not full, or the time for it is over.
+  /// - Returns: how many jobs were moved.
+  private func inBatches(
+    _ body: () async throws(JobStoreError) -> Int
+  ) async throws(JobStoreError) -> Int {
+    let end = ContinuousClock.now + Self.roundBudget
+    var moved = 0
+    while true {
+      let count = try await body()
+      moved += count
+      guard count > 0, count >= configuration.maintenanceBatch, .now < end, !Task.isCancelled
+      else { return moved }
     }
   }
 
@@ -147,18 +188,11 @@ extension PostgresJobStore {
     if count > 0 { logger.info("maintenance: \(count) old jobs deleted") }
   }
 
-  private func attempt(
-    _ what: String, _ body: () async throws(JobStoreError) -> Void
-  ) async {
-    do {
-      try await body()
-    } catch {
-      if error.code == .unavailable { reachability.withLock { $0.fail() } }
-      guard error.code != .cancelled else { return }
-      logger.log(
-        level: error.code == .unavailable ? .debug : .warning, "\(what) failed",
-        metadata: ["error": "\(error)"])
-    }
+  private func note(_ error: JobStoreError, of what: String) {
+    guard error.code != .cancelled else { return }
+    logger.log(
+      level: error.code == .unavailable ? .debug : .warning, "\(what) failed",
+      metadata: ["error": "\(error)"])
   }
 }
 
@@ -166,10 +200,14 @@ extension ExecutorDescription {
   /// Whether it was a process of this machine that has ended.
   ///
   /// An executor with this process's own number is one of an earlier life: containers give every
-  /// start the same number.
+  /// start the same number. Another process's number may be that of a later one too, which began at
+  /// another time; and a process that was killed may wait for long to be noticed by its parent.
   fileprivate var isGone: Bool {
     guard host == ProcessInfo.processInfo.hostName, processID > 0 else { return false }
     if processID == ProcessInfo.processInfo.processIdentifier { return true }
-    return kill(processID, 0) != 0 && errno == ESRCH
+    guard let process = LocalProcess(processID) else {
+      return kill(processID, 0) != 0 && errno == ESRCH
+    }
+    return process.isEnded || processStart.map { $0 != process.start } ?? false
   }
 }

@@ -1,6 +1,6 @@
 public import JobQueue
 public import Logging
-import Postgres
+public import Postgres
 public import ServiceLifecycle
 import Synchronization
 
@@ -12,12 +12,23 @@ import Synchronization
 public final class PostgresJobStore: JobStore, Service {
   /// The longest that an executor's call waits for a connection.
   private static let executorWaitTimeout = Duration.seconds(3)
+  /// The longest that a statement of the lease's connection may run, and that its server may be
+  /// silent beyond it: together well below a lease, so that there is time for another connection.
+  private static let leaseTimeout = Duration.seconds(3)
+  /// The longest that a listing or statistics may take, and how many there are at once.
+  static let reportTimeout = Duration.seconds(3)
+  private static let reportConnections = 2
 
   let clientPool: ConnectionPool
   /// The connections of executors and maintenance: they do not wait behind clients.
   let executorPool: ConnectionPool
   /// The connection on which leases are renewed: it waits behind nothing else.
   let leasePool: ConnectionPool
+  /// The connections of what reads much: listings and statistics. They are few, and what takes too
+  /// long there ends soon, so that reports leave the calls of other clients alone.
+  let reportPool: ConnectionPool
+  /// The connection on which old jobs are deleted.
+  let prunePool: ConnectionPool
   let connection: ConnectionConfiguration
   let configuration: PostgresJobStoreConfiguration
   let hub = JobSignalHub()
@@ -27,6 +38,9 @@ public final class PostgresJobStore: JobStore, Service {
   let reachability: Mutex<Reachability>
   /// Per model, the tenant after which the next claim begins to look.
   let claimPivots = Mutex<[String: String]>([:])
+  /// From counting running jobs for claims, and from looking for claims that nobody knows of.
+  let countingRest = Mutex(Rest())
+  let unnamedRest = Mutex(Rest())
   let logger: Logger
 
   /// Every statement of the store is made for its indexes. A plan that was made while the tables
@@ -50,7 +64,20 @@ public final class PostgresJobStore: JobStore, Service {
     var leases = executors
     leases.maxConnections = 1
     leases.minConnections = 1
-    leasePool = ConnectionPool(connection: connection, configuration: leases, logger: logger)
+    var leaseConnection = connection
+    leaseConnection.statementTimeout = min(configuration.statementTimeout, Self.leaseTimeout)
+    leaseConnection.responseGracePeriod = Self.leaseTimeout
+    leasePool = ConnectionPool(connection: leaseConnection, configuration: leases, logger: logger)
+    var reports = configuration.pool
+    reports.maxConnections = Self.reportConnections
+    reports.minConnections = 0
+    var reportConnection = connection
+    reportConnection.statementTimeout = min(configuration.statementTimeout, Self.reportTimeout)
+    reportPool = ConnectionPool(
+      connection: reportConnection, configuration: reports, logger: logger)
+    var pruning = reports
+    pruning.maxConnections = 1
+    prunePool = ConnectionPool(connection: connection, configuration: pruning, logger: logger)
     reachability = Mutex(Reachability(interval: configuration.maintenanceInterval))
     gauge = Mutex(
       QueueGauge(
@@ -69,7 +96,7 @@ public final class PostgresJobStore: JobStore, Service {
   ) async throws(JobStoreError) -> PostgresJobStore {
     let connection = ConnectionConfiguration(
       connectionString: connectionString, connectTimeout: configuration.connectTimeout,
-      statementTimeout: configuration.statementTimeout, settings: sessionSettings)
+      statementTimeout: configuration.statementTimeout, settings: sessionSettings, isDurable: true)
     do {
       try await prepareSchema(connection, configuration: configuration, logger: logger)
     } catch {
@@ -86,10 +113,11 @@ public final class PostgresJobStore: JobStore, Service {
     configuration.statementTimeout = nil  // a migration takes as long as it takes
     configuration.settings = [:]
     let connection = try await Connection.connect(configuration, logger: logger)
-    guard await connection.serverVersion >= 140_000 else {
+    do {
+      try await checkServer(connection)
+    } catch {
       await connection.close()
-      throw JobStoreError(
-        code: .invalid, message: "the server is older than PostgreSQL 14; use 14 or later")
+      throw error
     }
     let migrator = Migrator(logger: logger)
     if store.migratesSchema {
@@ -103,6 +131,23 @@ public final class PostgresJobStore: JobStore, Service {
     await connection.close()
   }
 
+  /// Refuses a database that cannot hold the queue.
+  ///
+  /// - Throws: `JobStoreError` of code `.invalid`, with the remedy.
+  public static func checkServer(_ connection: Connection) async throws(JobStoreError) {
+    guard await connection.serverVersion >= 140_000 else {
+      throw JobStoreError(
+        code: .invalid, message: "the server is older than PostgreSQL 14; use 14 or later")
+    }
+    let encoding = await connection.serverEncoding
+    guard encoding == "UTF8" else {
+      throw JobStoreError(
+        code: .invalid,
+        message: "the database's encoding is \(encoding), which cannot hold every text; make one "
+          + "with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0")
+    }
+  }
+
   /// Works until the task is cancelled or the service group shuts down gracefully.
   public func run() async throws {
     await cancelWhenGracefulShutdown {
@@ -110,11 +155,18 @@ public final class PostgresJobStore: JobStore, Service {
         group.addTask { await self.clientPool.run() }
         group.addTask { await self.executorPool.run() }
         group.addTask { await self.leasePool.run() }
+        group.addTask { await self.reportPool.run() }
+        group.addTask { await self.prunePool.run() }
         group.addTask { await self.listen() }
         group.addTask { await self.notifier.run(pool: self.executorPool, logger: self.logger) }
         group.addTask { await self.maintain() }
+        group.addTask { await self.tidy() }
       }
     }
+  }
+
+  public func ping() async throws(JobStoreError) {
+    try await perform(on: executorPool) { _ = try await $0.query("SELECT 1") }
   }
 
   public func signals() -> AsyncStream<JobSignal> { hub.subscribe() }

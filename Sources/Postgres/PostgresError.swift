@@ -56,14 +56,14 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible {
     }
   }
 
-  /// Whether the connection is gone, or the server is going or coming.
+  /// Whether the connection is gone, the server is going or coming, or it takes no writes.
   public var isConnectionLoss: Bool {
     switch code {
     case .cannotConnect, .connectionLost: return true
     default: break
     }
     switch sqlState {
-    case .adminShutdown, .crashShutdown, .cannotConnectNow: return true
+    case .adminShutdown, .crashShutdown, .cannotConnectNow, .readOnlyTransaction: return true
     case let state?: return state.errorClass == .connectionException
     case nil: return false
     }

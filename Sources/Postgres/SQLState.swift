@@ -31,9 +31,12 @@ public struct SQLState: Hashable, Sendable, RawRepresentable, CustomStringConver
     public static let systemError = Class(rawValue: "58")
   }
 
+  public static let featureNotSupported = SQLState(rawValue: "0A000")
   public static let notNullViolation = SQLState(rawValue: "23502")
   public static let uniqueViolation = SQLState(rawValue: "23505")
   public static let checkViolation = SQLState(rawValue: "23514")
+  /// A write where nothing may be written, as on a standby.
+  public static let readOnlyTransaction = SQLState(rawValue: "25006")
   public static let serializationFailure = SQLState(rawValue: "40001")
   public static let deadlockDetected = SQLState(rawValue: "40P01")
   public static let undefinedTable = SQLState(rawValue: "42P01")

@@ -8,19 +8,25 @@ struct TypedMethods {
   let service: String
   let logger: Logger
 
+  /// The longest request, in bytes, of a method that takes no prompts: far above what its fields may
+  /// hold. A message in memory can take many times its bytes.
+  static let plainRequestBytes = 256 << 10
+
   func unary<Request: Message, Response: Message>(
     _ name: String, on placement: MethodHandler.Placement = .queueThread,
+    maxRequestBytes: Int = plainRequestBytes,
     _ body: @escaping @Sendable (Request, ServerContext) async throws -> Response
   ) -> MethodHandler {
     .unary("/\(service)/\(name)", on: placement) { bytes, context in
       try await answering(name) {
-        try await body(try parse(bytes), context).serializedBytes()
+        try await body(try parse(bytes, maxRequestBytes), context).serializedBytes()
       }
     }
   }
 
   func serverStreaming<Request: Message, Response: Message>(
     _ name: String, on placement: MethodHandler.Placement = .queueThread,
+    maxRequestBytes: Int = plainRequestBytes,
     _ body:
       @escaping @Sendable (
         Request, ServerContext, (Response) async throws -> Void
@@ -28,14 +34,15 @@ struct TypedMethods {
   ) -> MethodHandler {
     .serverStreaming("/\(service)/\(name)", on: placement) { bytes, context, writer in
       try await answering(name) {
-        try await body(try parse(bytes), context) { response in
+        try await body(try parse(bytes, maxRequestBytes), context) { response in
           try await writer.write(try response.serializedBytes())
         }
       }
     }
   }
 
-  private func parse<Request: Message>(_ bytes: [UInt8]) throws -> Request {
+  private func parse<Request: Message>(_ bytes: [UInt8], _ limit: Int) throws -> Request {
+    guard bytes.count <= limit else { throw ServiceError.tooLarge(bytes.count, limit: limit) }
     do {
       return try Request(serializedBytes: bytes)
     } catch {

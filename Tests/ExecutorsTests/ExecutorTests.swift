@@ -51,14 +51,43 @@ struct ExecutorTests {
   func cancel() async throws {
     let scene = try Scene()
     let long = try await scene.submit((0..<4).map { Scene.spec($0, maxTokens: 1_100) })
-    try await scene.withExecutor { executor in
-      for id in long { try await scene.wait(id) { $0.state != .queued } }
+    // No long job can end by itself, so the next one finds a place only where one was cancelled.
+    try await scene.withExecutor(scene.stalling, configuration: Scene.narrow) { executor in
+      for id in long { try await scene.wait(id) { $0.usage.outputTokens > 0 } }
       for id in long { _ = try await scene.store.cancel(id, tenant: nil) }
       let next = try await scene.submit([Scene.spec(9)])
       try await scene.check(scene.wait(next[0]) { $0.state.isTerminal })
     }
-    for job in try await scene.store.jobs(long, tenant: nil) {
-      #expect(job.state == .cancelled || job.state == .succeeded)
+    let ended = try await scene.store.jobs(long, tenant: nil)
+    #expect(ended.map(\.state) == Array(repeating: .cancelled, count: 4))
+    #expect(ended.allSatisfy { $0.usage.outputTokens <= 100 })
+  }
+
+  @Test("fails no job for an error of the store's own, however long it lasts", arguments: 1...3)
+  func storeDefects(seed: UInt64) async throws {
+    let scene = try Scene()
+    let ids = try await scene.submit((0..<6).map { Scene.spec($0) })
+    let faulty = FaultyStore(scene.store, seed: seed, faultsPercent: 50, code: .internal)
+    let configuration = ExecutorConfiguration(
+      leaseDuration: .milliseconds(500), heartbeatInterval: .milliseconds(20),
+      pollInterval: .milliseconds(10))
+    try await scene.withExecutor(faulty, configuration: configuration) { _ in
+      for id in ids { try await scene.check(scene.wait(id) { $0.state.isTerminal }) }
+    }
+  }
+
+  @Test("ends a half-done job that has outgrown the context with what it has", arguments: [9, 40])
+  func smallerContext(contextLength: Int) async throws {
+    let scene = try Scene()
+    let ids = try await scene.submit([Scene.spec(1)])
+    try await scene.commit(40, of: ids[0])
+    var served = scene.served
+    served.options.contextLength = contextLength
+    try await scene.withExecutor(model: served) { _ in
+      let page = try await scene.wait(ids[0]) { $0.state.isTerminal }
+      #expect(page.job.state == .succeeded)
+      #expect(page.job.finishReason == .length)
+      #expect(page.job.usage.outputTokens == 40)
     }
   }
 

@@ -9,7 +9,8 @@ final class FaultyStore: JobStore {
   private let random: Mutex<SeededNumbers>
   /// Of 100 calls by the executor, how many lose their answer.
   private let faultsPercent: Int
-  /// Output beyond this index is never committed: a job that wants more cannot end.
+  /// Output beyond this index is never committed: a job that wants more cannot end, except by being
+  /// cancelled.
   private let outputLimit: Int
   /// How the store says so.
   private let code: JobStoreError.Code
@@ -68,8 +69,10 @@ final class FaultyStore: JobStore {
   }
 
   func write(_ writes: [LeaseWrite]) async throws(JobStoreError) -> [WriteResult] {
-    guard writes.allSatisfy({ ($0.chunk?.endIndex ?? 0) <= outputLimit }) else {
-      throw JobStoreError(code: code, message: "the store is away")
+    for write in writes where (write.chunk?.endIndex ?? 0) > outputLimit {
+      guard try await base.job(write.lease.job, tenant: nil)?.state != .running else {
+        throw JobStoreError(code: code, message: "the store is away")
+      }
     }
     return try await perform { () async throws(JobStoreError) in try await base.write(writes) }
   }
@@ -135,6 +138,8 @@ final class FaultyStore: JobStore {
   func drain(_ executor: ExecutorID) async throws(JobStoreError) -> Bool {
     try await base.drain(executor)
   }
+
+  func ping() async throws(JobStoreError) { try await base.ping() }
 
   func statistics() async throws(JobStoreError) -> QueueStatistics {
     try await base.statistics()

@@ -57,6 +57,40 @@ struct SpecValidationTests {
     #expect(found.allSatisfy { !$0.description.isEmpty })
   }
 
+  /// Takes every prompt for one token, though it knows of a hundred at least.
+  private struct KnowingCatalog: ModelCatalog {
+    var models: [ModelDescription] { ByteCatalog().models }
+
+    func leastPromptTokenCount(_ prompt: Prompt, model: String) -> Int { 100 }
+
+    func promptTokenCount(_ prompt: Prompt, model: String) throws(JobFailure) -> Int { 1 }
+  }
+
+  @Test("a prompt that is too long at any rate is refused without being tokenized")
+  func leastTokens() {
+    let found = Samples.spec { _ in }.violations(
+      catalog: KnowingCatalog(), now: Timestamp(microsecondsSinceEpoch: 10))
+    #expect(found.map(\.field) == ["spec.prompt"])
+    #expect(found.first?.description.contains("at least 100 tokens") == true)
+  }
+
+  @Test("of many models an error names some and counts the others")
+  func manyModels() throws {
+    struct ManyModels: ModelCatalog {
+      let models = (0..<1_000).map { index in
+        var model = ByteCatalog().models[0]
+        model.name = "model-\(index)"
+        return model
+      }
+
+      func promptTokenCount(_ prompt: Prompt, model: String) throws(JobFailure) -> Int { 1 }
+    }
+    let found = Samples.spec { $0.model = "other" }.violations(
+      catalog: ManyModels(), now: Timestamp(microsecondsSinceEpoch: 10))
+    let words = try #require(found.first).description
+    #expect(words.utf8.count < 400 && words.contains("model-0") && words.contains("others"))
+  }
+
   @Test("several bad fields are named together")
   func several() {
     let spec = Samples.spec {

@@ -141,6 +141,53 @@ import Testing
     #expect(try await applied == [Self.index])
   }
 
+  @Test("a migration that may not wait long for a lock is tried again until it gets it")
+  func lockTimeout() async throws {
+    let database = try await TestServer.shared.makeDatabase()
+    let connection = try await connect(database)
+    try await migrator(Migration.all + [Self.second]).migrate(on: connection)
+    let holder = try await connect(database)
+    try await holder.query("BEGIN")
+    try await holder.query("SELECT count(*) FROM millrace.more")
+    let (lines, input) = AsyncStream.makeStream(of: String.self)
+    let column = Migration(
+      number: Self.second.number + 1, name: "column",
+      sql: """
+        SET LOCAL lock_timeout = '20ms';
+        ALTER TABLE millrace.more ADD COLUMN name text;
+        """)
+    let migrator = Migrator(
+      migrations: Migration.all + [Self.second, column], reportInterval: .milliseconds(20),
+      logger: Logger(label: "migrator") { _ in LineCollector(input: input) })
+    async let applied = migrator.migrate(on: connection)
+    for await line in lines where line.contains("waits for transactions") { break }
+    // Others still get at the table.
+    let other = try await connect(database)
+    #expect(try await other.query("SELECT FROM millrace.more").isEmpty)
+    try await holder.query("COMMIT")
+    #expect(try await applied == [column])
+  }
+
+  @Test("a database whose encoding cannot hold every text is refused")
+  func encoding() async throws {
+    let administrator = try await Connection.connect(
+      ConnectionConfiguration(connectionString: try await TestServer.shared.connectionString()),
+      logger: TestServer.logger)
+    try await administrator.execute(
+      script: """
+        CREATE DATABASE narrow ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0
+        """)
+    await #expect {
+      try await PostgresJobStore.open(
+        connectionString: try await TestServer.shared.connectionString(of: "narrow"),
+        logger: TestServer.logger)
+    } throws: { error in
+      let error = error as? JobStoreError
+      return error?.code == .invalid && error?.message.contains("UTF8") == true
+    }
+    await administrator.close()
+  }
+
   @Test("an altered history is refused")
   func altered() async throws {
     let connection = try await connect(try await TestServer.shared.makeDatabase())

@@ -22,7 +22,7 @@ import Testing
       try await Self.fillQueue(like: lease.job, on: connection)
       let claim = Statement.claim(
         executor: executor, models: ["model", "other"], room: [8, 64], tenants: ["", "t3"],
-        now: nil)
+        countsRunning: true, now: nil)
       let statements = [
         "claim": claim,
         "write": Statement.write(StoreUnderTest.write(lease, from: 0, [1]), now: nil),
@@ -31,6 +31,14 @@ import Testing
         "expire": .expire(limit: 500, now: nil),
         "promote": .promote(limit: 100, now: nil),
         "list": try .list(JobFilter(tenant: "t1"), page: PageRequest(size: 50)),
+        "unnamed leases": .releaseUnnamed(
+          [lease], executor: executor, leaseDuration: .seconds(15), now: nil),
+        "prune": .prune(olderThan: .seconds(60), limit: 500, now: nil),
+        "submitted": .submitted(tenants: ["t1"], requestIDs: ["name"], others: [lease.job]),
+        "statistics": .statistics(endedWithin: .seconds(60), now: nil),
+        "oldest ready": .oldestReady(now: nil),
+        "committed tokens": .committedTokens(of: [lease.job]),
+        "chunks": .chunks(of: lease.job, from: 0, maxTokens: 100),
       ]
       for (name, statement) in statements.sorted(by: { $0.key < $1.key }) {
         var explained = statement
@@ -40,9 +48,10 @@ import Testing
       // The same claim with a plan that is made once for all parameters.
       try await connection.query("SET plan_cache_mode = force_generic_plan")
       try await connection.execute(
-        script: "PREPARE claim (uuid, text[], int[], timestamptz, text[]) AS " + claim.sql)
+        script: "PREPARE claim (uuid, text[], int[], timestamptz, text[], boolean) AS "
+          + claim.sql)
       let generic =
-        "EXPLAIN (FORMAT JSON) EXECUTE claim ('\(executor)', '{model}', '{8}', NULL, '{t3}')"
+        "EXPLAIN (FORMAT JSON) EXECUTE claim ('\(executor)', '{model}', '{8}', NULL, '{t3}', true)"
       try Self.check(try await connection.query(Statement(generic)), "claim, prepared")
       await connection.close()
 
@@ -72,7 +81,9 @@ import Testing
     let row = try #require(rows.first)
     let text: String = try row.decode(0)
     let plan = try JSONSerialization.jsonObject(with: Data(text.utf8))
-    let reads = nodes(in: plan).filter { $0["Relation Name"] as? String == "jobs" }
+    let reads = nodes(in: plan).filter {
+      ["jobs", "output_chunks"].contains($0["Relation Name"] as? String)
+    }
     #expect(!reads.isEmpty, "\(name)")
     for node in reads where node["Operation"] == nil {
       let kind = node["Node Type"] as? String ?? ""
@@ -83,6 +94,55 @@ import Testing
       #expect(index != "jobs_pkey" || isSearch, "\(name): \(text)")
       #expect(index != "jobs_queue_index" || isSearch, "\(name): \(text)")
     }
+  }
+
+  @Test("very many jobs whose deadline has passed, at the head of the queue, cost a claim little")
+  func overdue() async throws {
+    let database = try await MigratedDatabases.shared.make()
+    try await withPostgresStore(database) { store in
+      let test = StoreUnderTest(store: store, clock: TestClock())
+      let executor = ExecutorDescription(
+        id: ExecutorID(), host: "h", processID: 1, models: ["model"], slots: 8)
+      try await store.register(executor, leaseDuration: .seconds(600))
+      let behind = try await test.submit()
+      let connection = try await Connection.connect(
+        ConnectionConfiguration(connectionString: database), logger: TestServer.logger)
+      try await connection.query(
+        """
+        INSERT INTO millrace.jobs (
+          id, tenant, spec, model, priority, deadline, max_attempts, labels, state, is_scheduled,
+          create_time)
+        SELECT gen_random_uuid(), tenant, spec, model, priority, now() - interval '1 minute',
+          max_attempts, labels, 'queued', false, create_time - i * interval '1 millisecond'
+        FROM millrace.jobs, generate_series(1, 100000) AS i WHERE id = $1
+        """, behind.uuid)
+      try await connection.query("ANALYZE millrace.jobs")
+      var claim = Statement.claim(
+        executor: executor.id, models: ["model"], room: [8], tenants: [""], countsRunning: true,
+        now: nil)
+      claim.sql = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + claim.sql
+      let pages = try await Self.pages(of: claim, on: connection)
+      #expect(pages < 2_500)
+      // Maintenance clears the way.
+      var expired = 0
+      var last = 0
+      repeat {
+        last = try await store.expire(limit: 20_000).count
+        expired += last
+      } while last > 0
+      #expect(expired == 100_000)
+      #expect(try await test.claim(executor.id).map(\.job.id) == [behind])
+      await connection.close()
+    }
+  }
+
+  /// How many pages a statement that is explained has looked at.
+  static func pages(of explained: Statement, on connection: Connection) async throws -> Int {
+    let row = try #require(try await connection.query(explained).first)
+    let text: String = try row.decode(0)
+    let plan = try JSONSerialization.jsonObject(with: Data(text.utf8))
+    let root = try #require(nodes(in: plan).first { $0["Node Type"] != nil })
+    return (root["Shared Hit Blocks"] as? Int ?? 0) + (root["Shared Read Blocks"] as? Int ?? 0)
   }
 
   private static func nodes(in value: Any) -> [[String: Any]] {

@@ -6,7 +6,7 @@ import Postgres
 import TestDatabase
 import Testing
 
-@Suite(.serialized) struct PostgresStoreTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct PostgresStoreTests {
   @Test("signals reach other processes' stores")
   func remoteSignals() async throws {
     let database = try await MigratedDatabases.shared.make()
@@ -15,14 +15,20 @@ import Testing
       try await withPostgresStore(database, now: { clock.now }) { there in
         let test = StoreUnderTest(store: here, clock: clock)
         try await Self.waitForListeners(2, database)
-        let signals = there.signals()
-        let (_, lease) = try await test.running()
+        var signals = there.signals()
+        let executor = try await test.executor()
+        let id = try await test.submit()
         try await waitForSignal(signals) { $0 == .ready }
-        _ = try await test.write(lease, from: 0, [1])
+        signals = there.signals()
+        let lease = try #require(try await test.claim(executor).first?.lease)
+        try await waitForSignal(signals) { $0 == .progressed(id, nil) }
         // The chunk stays here; there one looks at the store.
-        try await waitForSignal(there.signals()) { _ in true }
-        _ = try await here.cancel(lease.job, tenant: nil)
-        try await waitForSignal(there.signals()) { $0 == .revoked(lease.job) }
+        signals = there.signals()
+        _ = try await test.write(lease, from: 0, [1])
+        try await waitForSignal(signals) { $0 == .progressed(id, nil) }
+        signals = there.signals()
+        _ = try await here.cancel(id, tenant: nil)
+        try await waitForSignal(signals) { $0 == .revoked(id) }
       }
     }
   }

@@ -7,7 +7,7 @@ import TestDatabase
 import Testing
 
 /// What the database store does when something else in its database is wrong, slow or in the way.
-@Suite(.serialized) struct RobustnessTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct RobustnessTests {
   private func connect(_ database: String) async throws -> Connection {
     try await Connection.connect(
       ConnectionConfiguration(connectionString: database), logger: TestServer.logger)
@@ -20,6 +20,7 @@ import Testing
       "UPDATE millrace.jobs SET spec = spec - 'prompt' WHERE id = $1",
       "UPDATE millrace.jobs SET output_tokens = 3 WHERE id = $1",
       "DELETE FROM millrace.output_chunks WHERE job_id = $1",
+      "UPDATE millrace.output_chunks SET token_ids = '{1,NULL}' WHERE job_id = $1",
     ])
   func corrupt(damage: String) async throws {
     let database = try await MigratedDatabases.shared.make()
@@ -31,6 +32,9 @@ import Testing
       try await store.release([lease], executor: executor)
       let sound = try await test.submit()
       let connection = try await connect(database)
+      // What an older program may have stored is not checked.
+      try await connection.execute(
+        script: "ALTER TABLE millrace.output_chunks DROP CONSTRAINT output_chunks_plain_check")
       try await connection.query(Statement(damage, lease.job.uuid))
       let reader = SignalReader(store.signals())
       #expect(try await test.claim(executor, ["model": 5]).map(\.job.id) == [sound])
@@ -101,17 +105,31 @@ import Testing
     return process.processIdentifier
   }
 
+  /// A process that has ended without its parent, this process, having noticed.
+  private func unnoticedProcess() throws -> Int32 {
+    var processID: pid_t = 0
+    var arguments: [UnsafeMutablePointer<CChar>?] = [strdup("true"), nil]
+    defer { free(arguments[0]) }
+    try #require(posix_spawn(&processID, "/bin/true", nil, nil, &arguments, nil) == 0)
+    var information = siginfo_t()
+    try #require(waitid(P_PID, id_t(processID), &information, WEXITED | WNOWAIT) == 0)
+    return processID
+  }
+
   @Test("a start of the service ends the leases of this machine's processes that are gone")
   func expireLeases() async throws {
     let database = try await MigratedDatabases.shared.make()
     let clock = TestClock()
     let ended = try endedProcess()
+    let unnoticed = try unnoticedProcess()
+    defer { waitpid(unnoticed, nil, 0) }
     let here = ProcessInfo.processInfo.hostName
     try await withPostgresStore(database, now: { clock.now }) { before in
       let test = StoreUnderTest(store: before, clock: clock)
-      func lease(host: String, processID: Int32) async throws -> Lease {
+      func lease(host: String, processID: Int32, start: Int64? = nil) async throws -> Lease {
         let executor = ExecutorDescription(
-          id: ExecutorID(), host: host, processID: processID, models: ["model"], slots: 1)
+          id: ExecutorID(), host: host, processID: processID, processStart: start,
+          models: ["model"], slots: 1)
         try await before.register(executor, leaseDuration: StoreUnderTest.leaseDuration)
         try await test.submit(maxAttempts: 2)
         return try #require(try await test.claim(executor.id).first?.lease)
@@ -119,7 +137,10 @@ import Testing
       let gone = try await lease(host: here, processID: ended)
       let earlier = try await lease(
         host: here, processID: ProcessInfo.processInfo.processIdentifier)
-      let living = try await lease(host: here, processID: getppid())
+      let zombie = try await lease(host: here, processID: unnoticed)
+      let living = try await lease(
+        host: here, processID: getppid(), start: LocalProcess(getppid())?.start)
+      let reused = try await lease(host: here, processID: getppid(), start: 1)
       let remote = try await lease(host: "another." + here, processID: ended)
       let configuration = PostgresJobStoreConfiguration(now: { clock.now })
       let after = try await PostgresJobStore.open(
@@ -128,7 +149,7 @@ import Testing
       try await after.expireLeases()  // it does not run yet
       let revoked = [await reader.next(), await reader.next(), await reader.next()]
       #expect(revoked.contains(.revoked(gone.job)))
-      for lease in [gone, earlier] {
+      for lease in [gone, earlier, zombie, reused] {
         let job = try await test.job(lease.job)
         #expect(job.state == .queued)
         #expect(job.attempt == 1)
@@ -141,7 +162,8 @@ import Testing
       #expect(try await before.executors().count == 2)
       try await after.expireLeases()
       let next = try await test.claim(test.executor(), ["model": 9])
-      #expect(Set(next.map(\.job.id)) == [gone.job, earlier.job])
+      #expect(
+        Set(next.map(\.job.id)) == [gone.job, earlier.job, zombie.job, reused.job])
     }
   }
 

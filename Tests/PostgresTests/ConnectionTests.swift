@@ -40,7 +40,7 @@ import Testing
     arguments: [
       ("40001", true, false), ("40P01", true, false), ("57P01", true, true), ("57P03", true, true),
       ("08006", true, true), ("53300", true, false), ("53100", false, false),
-      ("23505", false, false), ("42601", false, false),
+      ("23505", false, false), ("42601", false, false), ("25006", true, true),
     ])
   func classes(state: String, isRetryable: Bool, isLoss: Bool) {
     let error = PostgresError(

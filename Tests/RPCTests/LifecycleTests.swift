@@ -1,3 +1,4 @@
+import Foundation
 import RPC
 import Testing
 
@@ -135,6 +136,45 @@ import Testing
     #expect(error.message.contains(address.description))
     await second.shutDownGracefully()
     await server.shutDownGracefully(within: .zero)
+  }
+
+  @Test("a unix socket that is served stays with its server; one left behind is taken")
+  func unixSocket() async throws {
+    try await withTemporaryFolder { folder in
+      let address = SocketAddress.unix(path: folder.appending(path: "s").path)
+      let server = try makeServer(Echo.methods, address: address)
+      try server.start()
+      let second = try makeServer([], address: address)
+      let error = try #require(await failure { try second.start() })
+      #expect(error.code == .unavailable)
+      #expect(error.message.contains(address.description))
+      await second.shutDownGracefully()
+      let client = try Client(configuration: ClientConfiguration(address: address))
+      #expect(try await client.unary(Echo.unary, [1]) == [1])
+      await server.shutDownGracefully(within: .zero)
+      #expect(try leaveSocket(at: address))
+      let third = try makeServer(Echo.methods, address: address)
+      try third.start()
+      let patient = CallOptions(timeout: .seconds(60), waitsForReady: true)
+      #expect(try await client.unary(Echo.unary, [2], options: patient) == [2])
+      await client.shutDown()
+      await third.shutDownGracefully(within: .zero)
+    }
+  }
+
+  /// Leaves the file of a socket that nobody listens on, as a killed process does.
+  private func leaveSocket(at address: SocketAddress) throws -> Bool {
+    guard case .unix(let path) = address else { return false }
+    var name = sockaddr_un()
+    name.sun_family = sa_family_t(AF_UNIX)
+    withUnsafeMutableBytes(of: &name.sun_path) { $0.copyBytes(from: Array(path.utf8)) }
+    let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    return withUnsafePointer(to: &name) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
+      }
+    }
   }
 
   @Test("a client finds the server again that comes back on the same port")

@@ -88,6 +88,113 @@ import Testing
     }
   }
 
+  @Test("urgent calls are let in beside as many idle ones as there may be")
+  func urgentCalls() async throws {
+    let gate = OneShotSignal()
+    let arrived = OneShotSignal()
+    let methods: [MethodHandler] = [
+      .unary("/t.T/Wait") { request, _ in
+        arrived.send()
+        await gate.wait()
+        return request
+      },
+      .unary("/t.T/Help") { request, _ in request }.urgent(),
+    ]
+    try await withServer(methods, configure: { $0.maxConcurrentCalls = 1 }) {
+      (_, client) async throws in
+      async let idle = client.unary("/t.T/Wait", [1])
+      await arrived.wait()
+      let code = await failureCode { _ = try await client.unary("/t.T/Wait", [2]) }
+      #expect(code == .resourceExhausted)
+      #expect(try await client.unary("/t.T/Help", [3]) == [3])
+      gate.send()
+      #expect(try await idle == [1])
+    }
+  }
+
+  @Test("requests over the limit of bytes in flight are RESOURCE_EXHAUSTED, and room comes back")
+  func requestBytes() async throws {
+    let gate = OneShotSignal()
+    let arrived = OneShotSignal()
+    let methods: [MethodHandler] = [
+      .unary("/t.T/Wait") { request, _ in
+        arrived.send()
+        await gate.wait()
+        return []
+      }
+    ]
+    let half = [UInt8](repeating: 1, count: 600)
+    try await withServer(
+      methods,
+      configure: {
+        $0.maxReceiveMessageBytes = 1_000
+        $0.maxRequestBytes = 1_000
+      }
+    ) { (server, client) async throws in
+      async let first = client.unary("/t.T/Wait", half)
+      await arrived.wait()
+      #expect(server.requestBytes == half.count)
+      let error = await failure { _ = try await client.unary("/t.T/Wait", half) }
+      #expect(error?.code == .resourceExhausted)
+      #expect(error?.message.contains("1000 bytes of requests") == true)
+      gate.send()
+      #expect(try await first == [])
+      // The server may learn a moment later than the client that a call has ended.
+      while server.activeCalls > 0 { await Task.yield() }
+      #expect(server.requestBytes == 0)
+      #expect(try await client.unary("/t.T/Wait", half) == [])
+    }
+  }
+
+  @Test("one connection may have so many calls under way; another one has its own")
+  func callsOfOneConnection() async throws {
+    let gate = OneShotSignal()
+    let arrived = OneShotSignal()
+    let methods: [MethodHandler] = [
+      .unary("/t.T/Wait") { request, _ in
+        arrived.send()
+        await gate.wait()
+        return request
+      }
+    ]
+    try await withServer(methods + Echo.methods, configure: { $0.maxCallsPerConnection = 1 }) {
+      (_, client) async throws in
+      async let first = client.unary("/t.T/Wait", [1])
+      await arrived.wait()
+      let options = CallOptions(timeout: .milliseconds(100))
+      let held = await failureCode {
+        _ = try await client.unary(Echo.unary, [2], options: options)
+      }
+      #expect(held == .deadlineExceeded)
+      let other = try Client(
+        configuration: ClientConfiguration(target: client.configuration.target))
+      #expect(try await other.unary(Echo.unary, [3]) == [3])
+      await other.shutDown()
+      gate.send()
+      #expect(try await first == [1])
+    }
+  }
+
+  @Test("with little memory for connections calls may be cut off, but the server lives on")
+  func connectionMemory() async throws {
+    try await withServer(Echo.methods, configure: { $0.maxConnectionBytes = 4 << 20 }) {
+      (server, client) async throws in
+      let large = [UInt8](repeating: 1, count: 1 << 20)
+      let options = CallOptions(timeout: .seconds(20))
+      let codes = await withTaskGroup(of: StatusCode?.self) { group in
+        for _ in 0..<32 {
+          group.addTask {
+            await failureCode { _ = try await client.unary(Echo.unary, large, options: options) }
+          }
+        }
+        return await group.reduce(into: [StatusCode?]()) { $0.append($1) }
+      }
+      #expect(codes.count == 32)
+      let patient = CallOptions(timeout: .seconds(20), waitsForReady: true)
+      #expect(try await client.unary(Echo.unary, [1], options: patient) == [1])
+    }
+  }
+
   @Test("headers over the limit end the call, not the server")
   func largeMetadata() async throws {
     try await withServer(Echo.methods, configure: { $0.maxMetadataBytes = 2000 }) {

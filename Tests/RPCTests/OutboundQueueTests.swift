@@ -63,6 +63,24 @@ import Testing
     #expect(queue.hasRoom)
   }
 
+  @Test("a backlog that never empties takes up no more room in time")
+  func steadyBacklog() {
+    let backlog = 100
+    var queue = OutboundQueue(windowBytes: 1 << 20)
+    for _ in 0..<backlog { _ = queue.append([]) }
+    var most = 0
+    for round in 0..<1_000_000 {
+      _ = queue.append([UInt8(truncatingIfNeeded: round)])
+      _ = queue.sent()
+      most = max(most, queue.places)
+    }
+    #expect(most <= 2 * backlog + 2)
+    // The last of them is still the one that leaves last.
+    var last: Batch?
+    while let batch = queue.sent() { last = batch }
+    #expect(last?.message == [UInt8(truncatingIfNeeded: 999_999)])
+  }
+
   @Test("after the close nothing is sent")
   func close() {
     var queue = OutboundQueue(windowBytes: 1000)

@@ -166,6 +166,13 @@ class Service:
     def kill_database(self):
         os.kill(self.database_pid(), signal.SIGKILL)
 
+    def signal_database(self, number):
+        """Sends a signal to the private database's server and to all that it has started."""
+        for path in pathlib.Path("/proc").iterdir():
+            if path.name.isdecimal() and is_database(int(path.name), self.data):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(path.name), number)
+
     def sql(self, statement):
         """Rows of a query on the private database, as lists of texts."""
         command = ["psql", "-X", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1"]
@@ -182,8 +189,8 @@ class Service:
 
     # Connecting
 
-    def channel(self):
-        channel = grpc.insecure_channel(self.listen, options=CHANNEL_OPTIONS)
+    def channel(self, options=()):
+        channel = grpc.insecure_channel(self.listen, options=[*CHANNEL_OPTIONS, *options])
         self.channels.append(channel)
         return channel
 

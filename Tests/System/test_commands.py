@@ -7,7 +7,8 @@ import struct
 
 import pytest
 
-from service import make_folder, run
+from client import Client, spec
+from service import free_port, make_folder, run
 
 
 def parsed(*arguments, input=None):
@@ -166,6 +167,23 @@ def test_doctor_judges_the_machine(folder):
     bad = run("doctor", "--data-dir", folder / "data", "--listen", "nonsense", "--json")
     verdicts = {each["subject"]: each["verdict"] for each in json.loads(bad.stdout)}
     assert verdicts["address"] == "bad" and bad.returncode == 1
+
+
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+def test_doctor_finds_a_service_that_serves_and_leaves_it_alone(own_service, kind):
+    listen = f"127.0.0.1:{free_port()}" if kind == "tcp" else None
+    service = own_service(listen=listen).start()
+    flags = ["--data-dir", service.data, "--listen", service.listen]
+    for _ in range(2):
+        done = run("doctor", *flags, "--json")
+        findings = {each["subject"]: each for each in json.loads(done.stdout)}
+        assert findings["address"]["verdict"] == "good"
+        assert "a Millrace service is serving" in findings["address"]["detail"]
+        assert findings["database"]["verdict"] == "good", findings
+        assert done.returncode == 0
+    # Who comes anew still reaches it.
+    assert Client(service.channel()).run(spec(max_tokens=2)).token_ids
+    service.stop()
 
 
 def test_migrate_brings_a_new_database_up_to_date_once(folder):

@@ -1,5 +1,7 @@
 """Work of all kinds leaves memory, threads and file descriptors where they were."""
 
+import time
+
 import grpc
 from millrace.v1 import job_service_pb2
 
@@ -8,6 +10,7 @@ from service import wait_until
 
 # Allocators keep some of what they are given back; a leak of 2 KiB a call shows above this.
 MEMORY_SLACK_KIB = 4_096
+IDLE_SECONDS = 20
 # The most connections to the database: eight for calls, three for the executor, one that listens.
 MOST_CONNECTIONS = 12
 # Thread pools that size themselves as they see fit, by the ends of their threads' names, of which the
@@ -87,6 +90,22 @@ def test_calls_and_cancelled_streams_leave_resources_level(own_service):
     before = sample(service)
     use(service, client, calls=2_000, streams=200)
     expect_level(service, before)
+    service.stop()
+
+
+def test_a_service_without_work_stays_level_and_then_works(own_service):
+    service = own_service().start()
+    client = Client(service.channel())
+    stream = client.events(client.submit(spec(run_after=timestamp_far_away())).id, timeout=600)
+    next(stream)
+    use(service, client, calls=500, streams=50)
+    before = sample(service)
+    # A watch that is silent, an executor that looks for jobs, health and maintenance go on.
+    moment = time.monotonic() + IDLE_SECONDS
+    wait_until(lambda: time.monotonic() >= moment, IDLE_SECONDS + 5)
+    expect_level(service, before)
+    assert len(client.run(spec(max_tokens=5)).token_ids) == 5
+    assert stream.is_active()
     service.stop()
 
 

@@ -120,6 +120,14 @@ def test_a_request_without_a_spec_or_with_a_long_request_id_is_refused(client):
         ("ListJobs", job_service_pb2.ListJobsRequest(page_token="!"), "page_token"),
         ("ListJobs", job_service_pb2.ListJobsRequest(states=[0]), "states[0]"),
         ("ListJobs", job_service_pb2.ListJobsRequest(states=[99]), "states[0]"),
+        ("ListJobs", job_service_pb2.ListJobsRequest(states=[1] * 65), "states"),
+        ("ListJobs", job_service_pb2.ListJobsRequest(states=[0] * 200_000), "states"),
+        ("ListJobs", job_service_pb2.ListJobsRequest(model="m" * 256), "model"),
+        (
+            "ListJobs",
+            job_service_pb2.ListJobsRequest(labels={str(n): "" for n in range(65)}),
+            "labels",
+        ),
         (
             "ListJobs",
             job_service_pb2.ListJobsRequest(
@@ -131,6 +139,35 @@ def test_a_request_without_a_spec_or_with_a_long_request_id_is_refused(client):
 )
 def test_other_requests_are_refused_by_field_too(client, method, request_message, field):
     check(refusal(client.call, getattr(client.jobs, method), request_message), field)
+
+
+def test_a_listing_with_a_million_bad_states_is_refused_and_costs_little(client):
+    request = job_service_pb2.ListJobsRequest(states=[0] * 1_000_000)
+    for _ in range(20):
+        error = refusal(client.call, client.jobs.ListJobs, request, timeout=5)
+        assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert details(error)["ErrorInfo"].reason == "REQUEST_TOO_LARGE"
+
+
+@pytest.mark.parametrize("prompt", ["word " * 3_000, "x" * 150_000, "\u00e9" * 5_000])
+def test_a_hundred_bad_prompts_are_named_as_far_as_they_fit(client, prompt):
+    # Clients accept 8 KiB of trailers unless they are told otherwise, as this one is not.
+    error = refusal(client.submit_many, [spec(prompt)] * 100)
+    assert error.code() == grpc.StatusCode.INVALID_ARGUMENT, error
+    found = details(error)
+    fields = [each.field for each in found["BadRequest"].field_violations]
+    assert fields == [f"requests[{n}].spec.prompt" for n in range(len(fields))] and len(fields) > 9
+    assert int(found["ErrorInfo"].metadata["omitted_violations"]) == 100 - len(fields)
+    assert not client.list().jobs
+
+
+def test_a_long_name_of_strange_letters_is_still_not_found(client):
+    # One character to the eye, however many marks it bears.
+    strange = "e" + "\u0301" * 50_000
+    request = model_service_pb2.GetModelRequest(name=strange)
+    model = refusal(client.call, client.models.GetModel, request)
+    for error in (refusal(client.get, strange), model):
+        assert error.code() == grpc.StatusCode.NOT_FOUND, error
 
 
 def test_a_watch_from_before_the_start_is_refused(client):

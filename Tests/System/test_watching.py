@@ -81,9 +81,12 @@ def test_a_hundred_watchers_of_twenty_jobs_receive_exactly_the_committed_tokens(
         jobs = client.submit_many(unlike_specs(20, max_tokens=150))
 
         def watch(index):
-            # Every fifth starts in the middle.
+            # Every fifth starts in the middle; each has a connection of its own.
             start = 40 if index % 5 == 4 else 0
-            return start, client.watch(jobs[index % 20].id, from_token=start)
+            with service.channel() as own_channel:
+                own = Client(own_channel)
+                own.metadata = client.metadata
+                return start, own.watch(jobs[index % 20].id, from_token=start)
 
         with concurrent.futures.ThreadPoolExecutor(100) as pool:
             results = list(pool.map(watch, range(100)))
@@ -96,10 +99,13 @@ def test_a_hundred_watchers_of_twenty_jobs_receive_exactly_the_committed_tokens(
 
 
 def test_a_watcher_that_stops_reading_disturbs_nobody(service):
-    with service.channel() as lazy_channel, service.channel() as channel:
+    # The connection takes in little ahead of its reader, and never more as it goes.
+    narrow = [("grpc.http2.lookahead_bytes", 1_024), ("grpc.http2.bdp_probe", 0)]
+    with service.channel(narrow) as lazy_channel, service.channel() as channel:
         lazy, client = Client(lazy_channel), Client(channel)
         client.metadata = lazy.metadata
-        # So much output that it does not fit into the stream's buffers: log-probabilities.
+        # Log-probabilities: those of 480 tokens are more than the 64 KiB that may wait in the
+        # service for one stream, so that it has to wait for the reader.
         each = {"max_tokens": 480, "logprobs": 20, "logit_bias": {2: -1_000, 1: -1_000}}
         jobs = client.submit_many([spec(seed=n, **each) for n in range(6)])
         streams = [lazy.events(job.id) for job in jobs for _ in range(3)]
@@ -110,9 +116,12 @@ def test_a_watcher_that_stops_reading_disturbs_nobody(service):
         wait_until(lambda: all(client.get(job.id).state in ENDED for job in jobs))
         # And the lazy ones still receive everything.
         for index, (first, stream) in enumerate(zip(firsts, streams)):
+            received = 0
             watched = Watched()
             watched.take(first)
             for event in stream:
                 watched.take(event)
+                received += event.ByteSize()
             assert watched.tokens == list(client.get(jobs[index // 3].id).token_ids)
             assert len(watched.logprobs) == 480 and watched.finished is not None
+            assert received > 65_536 + 8_192

@@ -18,6 +18,7 @@ The order of the recipe:
   distill     train a draft from the storyteller
   evaluate    bits per byte, baselines, agreement of draft and target
   export      write GGUF, or the Hugging Face layout
+  import      read an exported GGUF back, to train it on
   inflate     expand a model to the cost of a larger one, text unchanged
   curve       draw the losses of runs
 """

@@ -215,6 +215,43 @@ def test_exports_and_inflation(recipe: Path, tmp_path: Path) -> None:
     assert (folder / "model.safetensors").is_file()
 
 
+def test_an_exported_model_is_trained_on(recipe: Path, corpus_folder: Path, tmp_path: Path) -> None:
+    checkpoint, path = recipe / "target" / "final.safetensors", tmp_path / "model.gguf"
+    imported = tmp_path / "imported.safetensors"
+    _run("export", "--checkpoint", str(checkpoint), "--gguf", str(path), "--precision", "f32")
+    tokenizer = str(recipe / "tokenizer.model")
+    _run("import", "--gguf", str(path), "--tokenizer", tokenizer, "--out", str(imported))
+    ours, theirs = load_model(checkpoint), load_model(imported)
+    assert theirs.config == ours.config
+    tokens = np.array([[1, 300, 12, 270, 310, 299, 300]])
+    np.testing.assert_array_equal(
+        run(theirs.params, tokens, theirs.config), run(ours.params, tokens, ours.config)
+    )
+    arguments = _training(recipe, _corpus(corpus_folder), "imported")
+    arguments[arguments.index("--stable-steps") + 1] = "21"
+    arguments[arguments.index("--decay-steps") + 1] = "1"
+    _run(*arguments, "--start", str(imported))
+    first = read_log(recipe / "imported" / "log.jsonl", "train")[0]
+    last = read_log(recipe / "target" / "log.jsonl", "train")[-1]
+    assert first["step"] == 1 and first["loss"] < 1.3 * last["loss"]
+
+
+def test_an_import_wants_the_same_tokenizer(
+    recipe: Path, corpus_folder: Path, tmp_path: Path, capsys
+) -> None:
+    path, other = tmp_path / "model.gguf", tmp_path / "other.model"
+    checkpoint = str(recipe / "target" / "final.safetensors")
+    _run("export", "--checkpoint", checkpoint, "--gguf", str(path))
+    _run("tokenizer", "--corpus", _corpus(corpus_folder), "--size", "390", "--out", str(other))
+    out = tmp_path / "imported.safetensors"
+    arguments = ["import", "--gguf", str(path), "--tokenizer", str(other), "--out", str(out)]
+    assert main(arguments) == 1 and not out.exists()
+    assert "another tokenizer" in capsys.readouterr().err
+    path.write_bytes(path.read_bytes()[:2000])
+    assert main(arguments) == 1
+    assert "error:" in capsys.readouterr().err
+
+
 def test_the_engine_agrees(recipe: Path, tmp_path: Path) -> None:
     """With MILLRACE_BINARY set, Millrace's own logits are compared; without it nothing is
     claimed."""
@@ -263,7 +300,8 @@ def _told(binary: str, model: Path, prompt: str) -> dict:
 
 
 @pytest.mark.parametrize(
-    "command", ["tokenizer", "train", "grow", "distill", "evaluate", "export", "inflate", "curve"]
+    "command",
+    "tokenizer train grow distill evaluate export import inflate curve".split(),
 )
 def test_help_gives_an_example(command: str, capsys) -> None:
     with pytest.raises(SystemExit) as ending:

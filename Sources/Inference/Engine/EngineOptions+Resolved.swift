@@ -20,6 +20,12 @@ extension EngineOptions {
     var cacheBlocks: Int
   }
 
+  /// Checks the options against a model, without reserving anything; throws `optionsInvalid`, whose
+  /// context names the field.
+  public func check(for model: LanguageModel) throws(InferenceError) {
+    _ = try resolved(for: model)
+  }
+
   /// Checks the options against a model; throws `optionsInvalid` naming the field.
   func resolved(for model: LanguageModel) throws(InferenceError) -> Resolved {
     let trained = model.configuration.contextLength

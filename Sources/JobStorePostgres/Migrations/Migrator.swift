@@ -125,12 +125,30 @@ public struct Migrator: Sendable {
         try await record(migration, on: connection)
         continue
       }
-      try await connection.transaction { connection in
-        try await connection.execute(script: migration.sql)
-        try await record(migration, on: connection)
-      }
+      try await applyWhole(migration, on: connection)
     }
     return pending
+  }
+
+  /// Applies a migration that is a transaction. One that limits how long it waits for a lock is
+  /// tried again, until those who hold it are done: others get their turn in between.
+  private func applyWhole(_ migration: Migration, on connection: Connection) async throws {
+    var nextReport = ContinuousClock.now
+    while true {
+      do {
+        return try await connection.transaction { connection in
+          try await connection.execute(script: migration.sql)
+          try await record(migration, on: connection)
+        }
+      } catch let error as PostgresError where error.sqlState == .lockNotAvailable {
+        if ContinuousClock.now >= nextReport {
+          logger.info(
+            "migration \(migration.number) waits for transactions that use the same tables")
+          nextReport = .now + reportInterval
+        }
+        try await Task.sleep(for: Self.lockPause)
+      }
+    }
   }
 
   /// Drops what an interrupted build of the same index left. A valid index stays, and in use.

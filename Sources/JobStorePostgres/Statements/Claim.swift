@@ -11,6 +11,9 @@ extension Statement {
   /// How many (priority, tenant) groups a claim's walk looks at per model, or as many as there is
   /// room for, if that is more.
   static let groupsPerWalk: Int32 = 64
+  /// How many jobs per (priority, tenant) group are looked at beyond those, because the deadlines of
+  /// the first ones may have passed. Maintenance takes such jobs out of the queue.
+  static let spareOverdue: Int32 = 512
   /// How many scheduled jobs a claim makes ready on its way; maintenance makes the others.
   static let promotedByClaim: Int32 = 100
 
@@ -59,8 +62,12 @@ extension Statement {
   ///
   /// The ids of the jobs become an array before the jobs are locked. The planner takes a limit that
   /// it does not know for a tenth of the queue; it takes an array for a handful, as it should.
+  ///
+  /// - Parameter countsRunning: whether the running jobs of each tenant count for its rank. Where
+  ///   they take too long to count, a tenant's rank begins with its first waiting job.
   package static func claim(
-    executor: ExecutorID, models: [String], room: [Int32], tenants: [String], now: Timestamp?
+    executor: ExecutorID, models: [String], room: [Int32], tenants: [String],
+    countsRunning: Bool, now: Timestamp?
   ) -> Statement {
     Statement(
       """
@@ -118,14 +125,14 @@ extension Statement {
           ORDER BY w.number DESC LIMIT 1
         ) AS next_tenant, j.*
       FROM offered AS o LEFT JOIN claimed AS j ON j.claimed_model = o.model
-      """, executor.uuid, models, room, now, tenants)
+      """, executor.uuid, models, room, now, tenants, countsRunning)
   }
 
   /// From groups to the ids that each model is offered: the first jobs of each group, ranked.
   private static let candidates = """
     running AS MATERIALIZED (
       SELECT tenant, count(*) AS jobs FROM millrace.jobs
-      WHERE state = 'running'
+      WHERE state = 'running' AND $6
         AND EXISTS (SELECT FROM groups GROUP BY model HAVING min(tenant) <> max(tenant))
       GROUP BY tenant
     ),
@@ -137,11 +144,15 @@ extension Statement {
         ) AS rank
       FROM groups AS g
       CROSS JOIN LATERAL (
-        SELECT j.id, j.priority, j.create_time FROM millrace.jobs AS j, clock
-        WHERE \(ready) AND j.model = g.model AND j.priority = g.priority
-          AND j.tenant = g.tenant AND (j.create_time, j.id) >= (g.create_time, g.id)
-          AND (j.deadline IS NULL OR j.deadline > clock.now)
-        ORDER BY j.create_time, j.id
+        SELECT l.id, l.priority, l.create_time FROM (
+          SELECT j.id, j.priority, j.create_time, j.deadline FROM millrace.jobs AS j
+          WHERE \(ready) AND j.model = g.model AND j.priority = g.priority
+            AND j.tenant = g.tenant AND (j.create_time, j.id) >= (g.create_time, g.id)
+          ORDER BY j.create_time, j.id
+          LIMIT g.depth + \(spareOverdue)
+        ) AS l, clock
+        WHERE l.deadline IS NULL OR l.deadline > clock.now
+        ORDER BY l.create_time, l.id
         LIMIT g.depth
       ) AS c
       LEFT JOIN running AS r ON r.tenant = g.tenant
@@ -214,18 +225,13 @@ extension Statement {
     """
   }
 
-  /// The committed tokens of the jobs that this transaction has claimed.
-  ///
-  /// A statement of its own, so that it sees what was committed while the claim waited.
-  static func claimedTokens(executor: ExecutorID, now: Timestamp?) -> Statement {
+  /// The committed tokens of jobs, in order.
+  package static func committedTokens(of jobs: [JobID]) -> Statement {
     Statement(
       """
-      SELECT c.job_id, c.token_ids
-      FROM millrace.jobs AS j JOIN millrace.output_chunks AS c ON c.job_id = j.id
-      WHERE j.state = 'running' AND j.executor_id = $1 AND j.claim_time = coalesce($2, now())
-        AND j.output_tokens > 0
-      ORDER BY c.job_id, c.first_index
-      """, executor.uuid, now)
+      SELECT job_id, token_ids FROM millrace.output_chunks WHERE job_id = ANY($1)
+      ORDER BY job_id, first_index
+      """, jobs.map(\.uuid))
   }
 
   /// Fails jobs that were claimed and cannot be read: running under the given epochs → failed.

@@ -9,15 +9,16 @@ extension Statement {
     Statement(
       """
       INSERT INTO millrace.executors AS e (
-        id, host, process_id, models, slots, start_time, heartbeat_time, expire_time)
-      SELECT $1, $2, $3, $4, $5, t.now, t.now, t.now + $6 * interval '1 microsecond'
+        id, host, process_id, models, slots, start_time, heartbeat_time, expire_time,
+        process_start)
+      SELECT $1, $2, $3, $4, $5, t.now, t.now, t.now + $6 * interval '1 microsecond', $8
       FROM (SELECT coalesce($7, now()) AS now) AS t
       ON CONFLICT (id) DO UPDATE SET
         host = excluded.host, process_id = excluded.process_id, models = excluded.models,
         slots = excluded.slots, heartbeat_time = excluded.heartbeat_time,
-        expire_time = excluded.expire_time
+        expire_time = excluded.expire_time, process_start = excluded.process_start
       """, executor.id.uuid, executor.host, executor.processID, executor.models, executor.slots,
-      leaseDuration.microseconds, now)
+      leaseDuration.microseconds, now, executor.processStart)
   }
 
   /// Limits what follows in the transaction. The constant text of each limit is prepared once.
@@ -25,7 +26,7 @@ extension Statement {
     Statement("SET LOCAL statement_timeout = \(limit.microseconds / 1_000)")
   }
 
-  /// The longest that each statement of a heartbeat may run: its three together well below a lease,
+  /// The longest that each statement of a heartbeat may run: its two together well below a lease,
   /// so that there is time for another.
   static let heartbeatTimeLimit = Duration.seconds(2)
 
@@ -107,7 +108,7 @@ extension Statement {
     Statement(
       """
       SELECT
-        e.id, e.host, e.process_id, e.models, e.slots, e.start_time, e.heartbeat_time,
+        e.id, e.host, e.process_id, e.process_start, e.models, e.slots, e.start_time, e.heartbeat_time,
         e.expire_time, e.is_draining,
         (SELECT count(*) FROM millrace.jobs AS j
          WHERE j.state = 'running' AND j.executor_id = e.id)::integer AS running_jobs

@@ -1,5 +1,5 @@
-import JobQueue
-import Postgres
+package import JobQueue
+package import Postgres
 
 extension Statement {
   /// How much output goes in one batch, or one job, if it alone has more.
@@ -8,7 +8,9 @@ extension Statement {
   /// Deletes jobs that ended long ago, oldest first, with their output. Returns how many they were.
   ///
   /// Prior state: ended. Bounded by jobs and by their output, each row of which goes with them.
-  static func prune(olderThan retention: Duration, limit: Int32, now: Timestamp?) -> Statement {
+  package static func prune(
+    olderThan retention: Duration, limit: Int32, now: Timestamp?
+  ) -> Statement {
     Statement(
       """
       WITH old AS (

@@ -1,6 +1,6 @@
 import Foundation
-import JobQueue
-import Postgres
+package import JobQueue
+package import Postgres
 
 extension Statement {
   static func jobs(_ ids: [JobID], tenant: String?) -> Statement {
@@ -21,7 +21,7 @@ extension Statement {
   }
 
   /// The chunks that hold output from an index on: whole ones, as many as fit, at least one.
-  static func chunks(of id: JobID, from index: Int, maxTokens: Int) -> Statement {
+  package static func chunks(of id: JobID, from index: Int, maxTokens: Int) -> Statement {
     Statement(
       """
       WITH first AS (

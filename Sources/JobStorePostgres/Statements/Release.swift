@@ -1,5 +1,5 @@
-import JobQueue
-import Postgres
+package import JobQueue
+package import Postgres
 
 extension Statement {
   private static let backToQueue = """
@@ -41,7 +41,7 @@ extension Statement {
   ///
   /// Only claims older than a lease's duration, so that an answer on its way is not overtaken. A
   /// job that someone else has locked is passed over: a heartbeat waits for no job.
-  static func releaseUnnamed(
+  package static func releaseUnnamed(
     _ leases: [Lease], executor: ExecutorID, leaseDuration: Duration, now: Timestamp?
   ) -> Statement {
     Statement(

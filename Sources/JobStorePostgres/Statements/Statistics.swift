@@ -1,5 +1,5 @@
-import JobQueue
-import Postgres
+package import JobQueue
+package import Postgres
 
 extension Statement {
   /// How many jobs wait, each kind counted in its own index.
@@ -13,7 +13,7 @@ extension Statement {
   }
 
   /// Running jobs, and those that ended lately, by their state.
-  static func statistics(endedWithin window: Duration, now: Timestamp?) -> Statement {
+  package static func statistics(endedWithin window: Duration, now: Timestamp?) -> Statement {
     Statement(
       """
       SELECT state, count(*) AS jobs, sum(output_tokens)::bigint AS output_tokens
@@ -26,20 +26,27 @@ extension Statement {
       """, window.microseconds, now)
   }
 
+  /// How many of the oldest jobs are looked at for one whose deadline has not passed.
+  private static let oldestLookedAt = 1_000
+
   /// When the oldest job that could run now became ready: of those that are ready, and of those
   /// that are scheduled for a time that has come. One row, which may hold NULL.
-  static func oldestReady(now: Timestamp?) -> Statement {
+  ///
+  /// Jobs whose deadline has passed do not count; of those at the head only so many are passed over.
+  package static func oldestReady(now: Timestamp?) -> Statement {
     Statement(
       """
       SELECT least(
-        (SELECT greatest(create_time, run_after) FROM millrace.jobs
-         WHERE state = 'queued' AND NOT is_scheduled
-           AND (deadline IS NULL OR deadline > coalesce($1, now()))
-         ORDER BY greatest(create_time, run_after) LIMIT 1),
-        (SELECT run_after FROM millrace.jobs
-         WHERE state = 'queued' AND is_scheduled AND run_after <= coalesce($1, now())
-           AND (deadline IS NULL OR deadline > coalesce($1, now()))
-         ORDER BY run_after LIMIT 1)
+        (SELECT min(time) FROM (
+           SELECT greatest(create_time, run_after) AS time, deadline FROM millrace.jobs
+           WHERE state = 'queued' AND NOT is_scheduled
+           ORDER BY greatest(create_time, run_after) LIMIT \(oldestLookedAt)
+         ) AS ready WHERE deadline IS NULL OR deadline > coalesce($1, now())),
+        (SELECT min(run_after) FROM (
+           SELECT run_after, deadline FROM millrace.jobs
+           WHERE state = 'queued' AND is_scheduled AND run_after <= coalesce($1, now())
+           ORDER BY run_after LIMIT \(oldestLookedAt)
+         ) AS due WHERE deadline IS NULL OR deadline > coalesce($1, now()))
       ) AS time
       """, now)
   }

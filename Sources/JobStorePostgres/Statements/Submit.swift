@@ -1,6 +1,6 @@
 import Foundation
-import JobQueue
-import Postgres
+package import JobQueue
+package import Postgres
 
 extension Statement {
   /// Inserts jobs, passing over those whose (tenant, request id) is known.
@@ -44,7 +44,7 @@ extension Statement {
   }
 
   /// The jobs of pairs of tenant and request id, and those with the ids of `others`.
-  static func submitted(
+  package static func submitted(
     tenants: [String], requestIDs: [String], others: [JobID] = []
   ) -> Statement {
     Statement(

@@ -67,7 +67,7 @@ extension Connection {
         case .prepare(let key, let name): prepared[key] = name
         }
       case PGRES_PIPELINE_ABORTED: break
-      default: failure = failure ?? described(result.error)
+      default: failure = failure ?? described(result.error, isBegin: isBegin(step))
       }
     }
     guard let sync = try await nextResult(), sync.status == PGRES_PIPELINE_SYNC,
@@ -80,7 +80,12 @@ extension Connection {
   /// What one answer of the server belongs to.
   private enum Step {
     case prepare(Statement.Key, name: String)
-    case execute
+    case execute(Statement.Key)
+  }
+
+  private func isBegin(_ step: Step) -> Bool {
+    guard case .execute(let key) = step else { return false }
+    return TransactionMode.allCases.contains { $0.begin == key.sql }
   }
 
   private func send(_ statements: [Statement]) throws -> [Step] {
@@ -101,7 +106,7 @@ extension Connection {
       } else {
         try sendExecution(of: statement, name: nil)
       }
-      steps.append(.execute)
+      steps.append(.execute(key))
     }
     return steps
   }
@@ -131,18 +136,30 @@ extension Connection {
     guard sent == 1 else { throw lost() }
   }
 
+  /// What an error of the server means.
+  ///
+  /// A server that takes no writes any more, because another has its place or an administrator says
+  /// so, is as good as gone: the connection is given up, and the next one may lead to the new one. A
+  /// standby says so already at the beginning of a transaction that may write.
+  ///
   /// A cancelled statement whose task goes on was ended by the server's own time limit.
-  func described(_ error: PostgresError) -> PostgresError {
+  func described(_ error: PostgresError, isBegin: Bool = false) -> PostgresError {
+    var error = error
+    if isBegin, error.sqlState == .featureNotSupported { error.sqlState = .readOnlyTransaction }
+    if error.sqlState == .readOnlyTransaction {
+      isBroken =
+        isBroken || isBegin || parameter("in_hot_standby") == "on"
+        || parameter("default_transaction_read_only") == "on"
+    }
     if error.code == .connectionLost { isBroken = true }
     guard error.code == .cancelled, interruption?.requestTime == nil else { return error }
-    var error = error
     error.code = .timedOut
     return error
   }
 }
 
 /// How a transaction sees the others.
-public enum TransactionMode: Sendable {
+public enum TransactionMode: CaseIterable, Sendable {
   case readCommitted
   /// One snapshot for all statements, which may not write.
   case snapshot

@@ -12,8 +12,6 @@ public import Logging
 public actor Connection {
   /// The most statements that are prepared on one connection; more are sent unprepared.
   static let maxPreparedStatements = 256
-  /// How long a cancelled statement may take to end before the connection is given up.
-  static let cancelGracePeriod = Duration.seconds(5)
 
   let handle: ConnectionHandle
   let logger: Logger
@@ -23,20 +21,40 @@ public actor Connection {
   var interruption: Interruption?
   var notifications: [Notification] = []
   var droppedNotifications = false
+  /// How long a cancelled statement may take to end before the connection is given up.
+  private let cancelGracePeriod: Duration
+  /// The longest that the server may stay silent when it is waited for; `nil` is without limit.
+  private var responseTimeout: Duration?
 
-  init(handle: ConnectionHandle, logger: Logger) {
+  private init(
+    handle: ConnectionHandle, configuration: ConnectionConfiguration, logger: Logger
+  ) {
     self.handle = handle
     self.logger = logger
+    cancelGracePeriod = configuration.responseGracePeriod
+    responseTimeout = configuration.connectTimeout
   }
 
-  /// Connects.
+  /// Connects, and brings the session to the settings that the program relies on.
   ///
   /// - Throws: `PostgresError`, `.cannotConnect` or `.timedOut`.
   public static func connect(
     _ configuration: ConnectionConfiguration, logger: Logger
   ) async throws -> Connection {
     let handle = try await ConnectionHandle.open(configuration, logger: logger)
-    return Connection(handle: handle, logger: logger)
+    let connection = Connection(handle: handle, configuration: configuration, logger: logger)
+    do {
+      try await connection.begin(configuration)
+    } catch {
+      await connection.close()
+      throw error
+    }
+    return connection
+  }
+
+  private func begin(_ configuration: ConnectionConfiguration) async throws {
+    try await execute(script: configuration.sessionScript(serverVersion: serverVersion))
+    responseTimeout = configuration.responseTimeout
   }
 
   /// Whether the connection can still be used, as far as can be told without asking the server.
@@ -64,6 +82,15 @@ public actor Connection {
 
   /// The server's version as a number, such as 150020 for 15.20.
   public var serverVersion: Int32 { handle.isOpen ? PQserverVersion(handle.pointer) : 0 }
+
+  /// The encoding of the database's texts, such as `UTF8`.
+  public var serverEncoding: String { parameter("server_encoding") ?? "" }
+
+  /// A setting that the server tells of by itself whenever it changes.
+  func parameter(_ name: String) -> String? {
+    guard handle.isOpen else { return nil }
+    return PQparameterStatus(handle.pointer, name).map { String(cString: $0) }
+  }
 
   // MARK: One exchange at a time
 
@@ -103,7 +130,7 @@ public actor Connection {
       outcome = .failure(error)
     }
     // A cancel request that is still on its way must not hit the next statement.
-    await interruption.finish()
+    if await !interruption.finish(within: cancelGracePeriod) { isBroken = true }
     if PQstatus(handle.pointer) != CONNECTION_OK { isBroken = true }
     return try outcome.get()
   }
@@ -143,17 +170,27 @@ public actor Connection {
     while let notification = handle.nextNotification() { keep(notification) }
   }
 
-  /// Waits for the socket, for as long as it takes; a cancelled statement is given some seconds
-  /// to end.
+  /// Waits for the socket. A server that stays silent for longer than a statement may run has
+  /// stopped, or is gone; a cancelled statement is given some seconds to end.
   func wait(for interest: Reactor.Interest) async throws {
+    let deadline = responseTimeout.map { ContinuousClock.now + $0 }
     while true {
+      let look = ContinuousClock.now + .seconds(1)
       let outcome = await Reactor.shared.wait(
-        for: interest, on: PQsocket(handle.pointer), until: .now + .seconds(1))
+        for: interest, on: PQsocket(handle.pointer), until: deadline.map { min($0, look) } ?? look)
       if case .ready = outcome { return }
-      if let since = interruption?.requestTime, .now - since > Self.cancelGracePeriod {
+      let now = ContinuousClock.now
+      if let since = interruption?.requestTime, now - since > cancelGracePeriod {
         isBroken = true
         throw PostgresError(
           code: .cancelled, message: "the server did not answer a cancel request in time")
+      }
+      if let deadline, now >= deadline {
+        isBroken = true
+        throw PostgresError(
+          code: .timedOut,
+          message: "the server has stayed silent for longer than a statement may run; is it "
+            + "stopped, or its machine gone?")
       }
     }
   }

@@ -27,7 +27,7 @@ final class CancelHandle: @unchecked Sendable {
 final class Interruption: Sendable {
   private enum State {
     case idle
-    case sending(waiter: CheckedContinuation<Void, Never>?)
+    case sending(waiter: CheckedContinuation<Bool, Never>?)
     case sent
     case over
   }
@@ -52,18 +52,23 @@ final class Interruption: Sendable {
     time.withLock { $0 = .now }
     BlockingThread.cancelling.enqueue {
       self.handle.cancel()
-      let waiter = self.state.withLock { state -> CheckedContinuation<Void, Never>? in
+      let waiter = self.state.withLock { state -> CheckedContinuation<Bool, Never>? in
         guard case .sending(let waiter) = state else { return nil }
         state = .sent
         return waiter
       }
-      waiter?.resume()
+      waiter?.resume(returning: true)
     }
   }
 
   /// Waits for a request that is on its way and forbids later ones.
-  func finish() async {
-    await withCheckedContinuation { continuation in
+  ///
+  /// - Returns: whether it has arrived within the time. If not, it may still hit whatever the
+  ///   connection does next, which must therefore do nothing.
+  func finish(within limit: Duration) async -> Bool {
+    let timer = Mutex<Reactor.Registration?>(nil)
+    defer { if let timer = timer.withLock({ $0 }) { Reactor.shared.cancel(timer) } }
+    return await withCheckedContinuation { continuation in
       let isDone = state.withLock { state in
         if case .sending = state {
           state = .sending(waiter: continuation)
@@ -72,7 +77,18 @@ final class Interruption: Sendable {
         state = .over
         return true
       }
-      if isDone { continuation.resume() }
+      if isDone { return continuation.resume(returning: true) }
+      let registration = Reactor.shared.schedule(at: .now + limit) { self.giveUp() }
+      timer.withLock { $0 = registration }
     }
+  }
+
+  private func giveUp() {
+    let waiter = state.withLock { state -> CheckedContinuation<Bool, Never>? in
+      guard case .sending(let waiter) = state else { return nil }
+      state = .over
+      return waiter
+    }
+    waiter?.resume(returning: false)
   }
 }

@@ -110,6 +110,7 @@ extension ClientConfiguration {
     let arguments = CoreArguments()
     arguments.set("grpc.max_receive_message_length", maxReceiveMessageBytes)
     arguments.set("grpc.max_send_message_length", maxSendMessageBytes)
+    arguments.set("grpc.max_metadata_size", maxMetadataBytes)
     arguments.set("grpc.initial_reconnect_backoff_ms", initialReconnectBackoff)
     // The core's name for it misleads: it bounds an attempt, not the wait before the next.
     arguments.set("grpc.min_reconnect_backoff_ms", connectTimeout)

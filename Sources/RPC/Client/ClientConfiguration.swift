@@ -10,6 +10,8 @@ public struct ClientConfiguration: Sendable {
   public var maxReceiveMessageBytes = 4 << 20
   /// Longest request that is sent, in bytes.
   public var maxSendMessageBytes = 4 << 20
+  /// Longest headers or trailers that are accepted, in bytes. An error's details are in the trailers.
+  public var maxMetadataBytes = 64 << 10
   /// Bytes of requests that wait in this process for one call's slow server.
   public var writeWindowBytes = 64 << 10
   /// How long the first wait is between two attempts to connect; it then grows.

@@ -26,6 +26,11 @@ struct CoreArguments: ~Copyable {
     set(name, Int(max(1, min(milliseconds, Double(Int32.max)))))
   }
 
+  /// Bounds the memory of all connections together.
+  func setMemoryQuota(bytes: Int) {
+    cgrpc_arguments_set_memory_quota(handle, bytes)
+  }
+
   func set(_ name: String, _ value: String) {
     cgrpc_arguments_set_text(handle, name, value)
   }

@@ -26,6 +26,12 @@ public struct MethodHandler: Sendable {
     case globalExecutor
   }
 
+  private init(path: String, placement: Placement, body: Body) {
+    self.path = path
+    self.placement = placement
+    self.body = body
+  }
+
   enum Body: Sendable {
     case unary(Unary)
     case serverStreaming(ServerStreaming)
@@ -37,6 +43,8 @@ public struct MethodHandler: Sendable {
   public let path: String
   /// Where the handler runs.
   public let placement: Placement
+  /// Whether its calls are let in when the ordinary places are taken.
+  public private(set) var isUrgent = false
   let body: Body
 
   /// Whether a call arrives together with its only request.
@@ -45,6 +53,14 @@ public struct MethodHandler: Sendable {
     case .unary, .serverStreaming: true
     case .clientStreaming, .bidirectional: false
     }
+  }
+
+  /// The same method, let in also when the server's ordinary places are taken
+  /// (`ServerConfiguration.reservedCalls`). For short calls that help against overload.
+  public func urgent() -> MethodHandler {
+    var method = self
+    method.isUrgent = true
+    return method
   }
 
   /// A method with one request and one response.

@@ -43,24 +43,35 @@ final class RequestSlot: EventTarget, @unchecked Sendable {
     guard succeeded else { return }
     let native = NativeCall(handle: cgrpc_request_take_call(request))
     let call = ServerCall(native: native, method: method?.handler.path ?? "", server: server)
-    switch server.admit() {
+    let share = CallLoad.Share(
+      isUrgent: method?.handler.isUrgent ?? false,
+      requestBytes: cgrpc_message_length(native.handle))
+    switch server.admit(share) {
     case .stopped:
       native.destroy()
       return
-    case .tooMany:
+    case .refused(let refusal):
       ask()
-      call.reject(
-        RPCError(
-          .resourceExhausted,
-          "the server handles \(server.configuration.maxConcurrentCalls) calls, which is its limit;"
-            + " try again later"))
+      call.reject(RPCError(.resourceExhausted, reason(refusal)))
     case .admitted:
       ask()
+      call.hold(share)
       guard let method else {
         call.reject(RPCError(.unimplemented, "this server does not have the method"))
         return
       }
       call.run(method.handler, on: queue)
+    }
+  }
+
+  private func reason(_ refusal: CallLoad.Refusal) -> String {
+    switch refusal {
+    case .calls:
+      "the server handles \(server.configuration.maxConcurrentCalls) calls, which is its limit; "
+        + "try again later"
+    case .requestBytes:
+      "the server's calls hold \(server.configuration.maxRequestBytes) bytes of requests, which is "
+        + "its limit; try again later, or send less at once"
     }
   }
 }

@@ -62,6 +62,8 @@ extension Server {
     arguments.set("grpc.max_receive_message_length", configuration.maxReceiveMessageBytes)
     arguments.set("grpc.max_send_message_length", configuration.maxSendMessageBytes)
     arguments.set("grpc.max_metadata_size", configuration.maxMetadataBytes)
+    arguments.set("grpc.max_concurrent_streams", configuration.maxCallsPerConnection)
+    arguments.setMemoryQuota(bytes: configuration.maxConnectionBytes)
     // Two servers on one port would share its clients by chance: let the second one fail instead.
     arguments.set("grpc.so_reuseport", false)
     arguments.set(configuration.keepalive)
@@ -89,6 +91,12 @@ extension Server {
   ) throws(RPCError) -> [SocketAddress] {
     var bound: [SocketAddress] = []
     for address in configuration.addresses {
+      // The core removes a socket that is there already, also one that somebody listens on.
+      if case .unix(let path) = address, UnixSocket.isInUse(path) {
+        throw RPCError(
+          .unavailable,
+          "cannot listen on \(address): another program listens there; choose another path")
+      }
       let port = Int(cgrpc_server_listen(handle, address.description, credentials))
       guard port > 0 else { throw refusal(handle, credentials, address) }
       switch address {

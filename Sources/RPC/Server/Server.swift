@@ -30,7 +30,9 @@ public final class Server: Sendable {
 
   struct Life {
     var phase = Phase.idle
+    /// Calls that have arrived and not ended, refused ones too.
     var activeCalls = 0
+    var load: CallLoad
     /// The core has no connection any more.
     var disconnected = false
     /// What is left to free once all calls have ended.
@@ -40,14 +42,16 @@ public final class Server: Sendable {
 
   /// What becomes of a call that arrives.
   enum Admission {
-    case admitted, tooMany, stopped
+    case admitted
+    case refused(CallLoad.Refusal)
+    case stopped
   }
 
   /// What the server was made with.
   public let configuration: ServerConfiguration
   let methods: [MethodHandler]
   let logger: Logger
-  let life = Mutex(Life())
+  let life: Mutex<Life>
   /// Keeps a stop from coming into the middle of a start, and the end from coming into a stop.
   let startGate = Mutex(())
   let drained = OneShotSignal()
@@ -73,22 +77,28 @@ public final class Server: Sendable {
     self.configuration = configuration
     self.methods = methods
     self.logger = logger
+    life = Mutex(Life(load: CallLoad(configuration)))
   }
 
   /// Calls that are under way.
   public var activeCalls: Int { life.withLock { $0.activeCalls } }
 
-  func admit() -> Admission {
+  /// Bytes of requests that running calls hold.
+  public var requestBytes: Int { life.withLock { $0.load.requestBytes } }
+
+  func admit(_ share: CallLoad.Share) -> Admission {
     life.withLock { life in
       if case .stopped = life.phase { return .stopped }
       life.activeCalls += 1
-      return life.activeCalls > configuration.maxConcurrentCalls ? .tooMany : .admitted
+      return life.load.take(share).map { .refused($0) } ?? .admitted
     }
   }
 
-  func callEnded() {
+  /// - Parameter share: what the call was let in with; nil for one that was refused.
+  func callEnded(_ share: CallLoad.Share?) {
     let last = life.withLock { life in
       life.activeCalls -= 1
+      if let share { life.load.give(share) }
       return life.stopIfDrained()
     }
     if last { drained.send() }
@@ -113,10 +123,18 @@ extension ServerConfiguration {
       ("preregisteredCallsPerQueue", preregisteredCallsPerQueue),
       ("maxReceiveMessageBytes", maxReceiveMessageBytes),
       ("maxSendMessageBytes", maxSendMessageBytes), ("maxMetadataBytes", maxMetadataBytes),
-      ("maxConcurrentCalls", maxConcurrentCalls),
+      ("maxConcurrentCalls", maxConcurrentCalls), ("reservedCalls", reservedCalls),
+      ("maxCallsPerConnection", maxCallsPerConnection),
     ]
     for (name, value) in limits where !(1...Int(Int32.max)).contains(value) {
       throw RPCError(.invalidArgument, "\(name) is \(value); it must be at least 1 and fit 31 bits")
+    }
+    for (name, value) in [
+      ("maxRequestBytes", maxRequestBytes), ("maxConnectionBytes", maxConnectionBytes),
+    ] where value < maxReceiveMessageBytes {
+      throw RPCError(
+        .invalidArgument,
+        "\(name) is \(value); it must hold the longest message, \(maxReceiveMessageBytes) bytes")
     }
     guard !addresses.isEmpty else {
       throw RPCError(.invalidArgument, "the server has no address to listen on; give it one")

@@ -8,6 +8,8 @@ final class ServerCall: StreamCall, @unchecked Sendable {
     var task: Task<Void, Never>?
     var closeWatched = false
     var cancelled = false
+    /// What the call takes up of the server's limits; nil for one that was refused.
+    var share: CallLoad.Share?
   }
 
   let method: String
@@ -20,6 +22,11 @@ final class ServerCall: StreamCall, @unchecked Sendable {
     super.init(
       native: native, windowBytes: server.configuration.writeWindowBytes,
       maxSendMessageBytes: server.configuration.maxSendMessageBytes)
+  }
+
+  /// Has the call give back at its end what it was let in with.
+  func hold(_ share: CallLoad.Share) {
+    watch.withLock { $0.share = share }
   }
 
   // MARK: The handler
@@ -140,7 +147,7 @@ final class ServerCall: StreamCall, @unchecked Sendable {
   }
 
   override func released() {
-    server.callEnded()
+    server.callEnded(watch.withLock { $0.share })
   }
 
   // MARK: Events

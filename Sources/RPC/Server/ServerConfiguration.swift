@@ -16,6 +16,16 @@ public struct ServerConfiguration: Sendable {
   public var maxMetadataBytes = 16 << 10
   /// Calls that may be under way at once; one more gets RESOURCE_EXHAUSTED.
   public var maxConcurrentCalls = 10_000
+  /// Further calls that only methods marked as urgent may make.
+  public var reservedCalls = 256
+  /// Calls that one connection may have under way; its client holds further ones back.
+  public var maxCallsPerConnection = 1_000
+  /// Bytes of requests that running calls may hold together; a call beyond it gets
+  /// RESOURCE_EXHAUSTED. At least one longest message, since one alone must be able to come in.
+  public var maxRequestBytes = 256 << 20
+  /// Memory that the connections' buffers may take together, in bytes; when it is short, clients may
+  /// send less, and in the end calls are cut off.
+  public var maxConnectionBytes = 512 << 20
   /// Bytes that wait in this process for one call's slow reader before its writer has to wait.
   public var writeWindowBytes = 64 << 10
   /// How dead connections are found and idle ones kept.

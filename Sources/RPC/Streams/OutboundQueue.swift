@@ -41,6 +41,9 @@ package struct OutboundQueue {
   /// What a queued message costs in addition to its bytes.
   package static let messageOverheadBytes = 64
 
+  /// Places of sent messages that are not worth tidying up.
+  private static let mostLeftBehind = 64
+
   private let windowBytes: Int
   private var state = State.open
   private var messages: [[UInt8]] = []
@@ -58,6 +61,9 @@ package struct OutboundQueue {
   package var isFull: Bool { queuedBytes > windowBytes }
   /// Whether a writer that had to wait may go on.
   package var hasRoom: Bool { queuedBytes <= windowBytes / 2 }
+
+  /// Places that the queue takes up for what waits; at most about twice as many as messages wait.
+  package var places: Int { messages.count }
 
   package mutating func append(_ message: [UInt8]) -> Admission {
     guard state == .open else { return .refused }
@@ -108,6 +114,10 @@ package struct OutboundQueue {
     head += 1
     if head == messages.count {
       messages.removeAll(keepingCapacity: true)
+      head = 0
+    } else if head > Self.mostLeftBehind, head * 2 > messages.count {
+      // Moves no more messages than were sent since the last time.
+      messages.removeFirst(head)
       head = 0
     }
     queuedBytes -= message.count + Self.messageOverheadBytes

@@ -8,18 +8,36 @@ import SwiftProtobuf
 enum ServiceError {
   static let domain = "millrace"
 
+  // Details and message travel in the trailers, of which clients accept 8 KiB: what is longer
+  // would reach them as another error altogether. Details grow by a third on the way.
+  private static let violationsBytes = 3 << 10
+  private static let violationBytes = 512
+  private static let messageBytes = 512
+  /// What a client's own words may take in an error.
+  private static let quotedBytes = 64
+
+  /// Names the bad fields, as many as fit; the `omitted_violations` of the `ErrorInfo` counts the
+  /// others.
   static func invalid(_ violations: [FieldViolation]) -> RPCError {
     var details = Google_Rpc_BadRequest()
-    details.fieldViolations = violations.map { violation in
+    var bytes = 0
+    for violation in violations {
       var field = Google_Rpc_BadRequest.FieldViolation()
-      field.field = violation.field
-      field.description_p = violation.description
-      return field
+      field.field = violation.field.cut(toBytes: violationBytes)
+      field.description_p = violation.description.cut(toBytes: violationBytes)
+      bytes += field.field.utf8.count + field.description_p.utf8.count + 8
+      guard bytes <= violationsBytes else { break }
+      details.fieldViolations.append(field)
     }
-    let list = violations.prefix(3).map { "\($0.field) \($0.description)" }
-    let more = violations.count > 3 ? "; and \(violations.count - 3) more" : ""
+    let omitted = violations.count - details.fieldViolations.count
+    let list = details.fieldViolations.prefix(3).map { "\($0.field) \($0.description_p)" }
+    let more = violations.count - list.count
+    let suffix = more > 0 ? "; and \(more) more" : ""
+    let message =
+      list.joined(separator: "; ").cut(toBytes: messageBytes - suffix.utf8.count) + suffix
     return make(
-      .invalidArgument, "INVALID_FIELDS", list.joined(separator: "; ") + more, details: [details])
+      .invalidArgument, "INVALID_FIELDS", message,
+      omitted > 0 ? ["omitted_violations": "\(omitted)"] : [:], details: [details])
   }
 
   static func invalid(_ field: String, _ description: String) -> RPCError {
@@ -27,7 +45,8 @@ enum ServiceError {
   }
 
   static func jobNotFound(_ id: String) -> RPCError {
-    make(.notFound, "JOB_NOT_FOUND", "there is no job \(id.prefix(64))", ["id": "\(id.prefix(64))"])
+    let id = id.cut(toBytes: quotedBytes)
+    return make(.notFound, "JOB_NOT_FOUND", "there is no job \(id)", ["id": id])
   }
 
   static func outputLost(_ id: String) -> RPCError {
@@ -38,19 +57,32 @@ enum ServiceError {
   }
 
   static func modelNotFound(_ name: String) -> RPCError {
-    make(
-      .notFound, "MODEL_NOT_FOUND", "model \(name.prefix(64)) is not served here; see ListModels",
-      ["model": "\(name.prefix(64))"])
+    let name = name.cut(toBytes: quotedBytes)
+    return make(
+      .notFound, "MODEL_NOT_FOUND", "model \(name) is not served here; see ListModels",
+      ["model": name])
   }
 
   static func executorNotFound(_ id: String) -> RPCError {
-    make(
-      .notFound, "EXECUTOR_NOT_FOUND", "there is no executor \(id.prefix(64)); see ListExecutors",
-      ["executor": "\(id.prefix(64))"])
+    let id = id.cut(toBytes: quotedBytes)
+    return make(
+      .notFound, "EXECUTOR_NOT_FOUND", "there is no executor \(id); see ListExecutors",
+      ["executor": id])
   }
 
   static let malformed = make(
     .invalidArgument, "MALFORMED_REQUEST", "the request is not a message of the method's type")
+
+  static func tooLarge(_ bytes: Int, limit: Int) -> RPCError {
+    make(
+      .resourceExhausted, "REQUEST_TOO_LARGE",
+      "the request has \(bytes) bytes; this method's limit is \(limit)")
+  }
+
+  static let busyChecking = make(
+    .resourceExhausted, "BUSY",
+    "the prompts of other submissions wait to be checked; try again, or submit less at once",
+    retryAfter: 1)
 
   static let draining = make(
     .unavailable, "DRAINING",

@@ -14,14 +14,14 @@ public struct HealthService: Sendable {
 
   public var methods: [MethodHandler] {
     let methods = TypedMethods(service: "grpc.health.v1.Health", logger: logger)
-    return [methods.unary("Check", check), methods.serverStreaming("Watch", watch)]
+    return [methods.unary("Check", check).urgent(), methods.serverStreaming("Watch", watch)]
   }
 
   private func check(
     _ request: Grpc_Health_V1_HealthCheckRequest, _ context: ServerContext
   ) async throws -> Grpc_Health_V1_HealthCheckResponse {
     guard isKnown(request.service) else {
-      throw RPCError(.notFound, "there is no service \(request.service.prefix(128))")
+      throw RPCError(.notFound, "there is no service \(request.service.cut(toBytes: 128))")
     }
     return response(board.status.message)
   }

@@ -7,8 +7,13 @@ struct JobListingRequest {
   let filter: JobFilter
   let page: PageRequest
 
+  /// Far more than there are states.
+  private static let maxStates = 64
+
   init(_ request: Millrace_V1_ListJobsRequest, tenant: String) throws {
-    var violations: [FieldViolation] = []
+    // First what bounds the work: the rest looks at each state and label.
+    var violations = Self.oversized(request)
+    guard violations.isEmpty else { throw ServiceError.invalid(violations) }
     var states: Set<JobState> = []
     for (index, state) in request.states.enumerated() {
       if let state = JobState(state) {
@@ -48,6 +53,27 @@ struct JobListingRequest {
     guard violations.isEmpty else { throw ServiceError.invalid(violations) }
     let size = request.pageSize == 0 ? JobLimits.defaultPageSize : Int(request.pageSize)
     page = PageRequest(size: min(size, JobLimits.pageSize), after: cursor)
+  }
+
+  private static func oversized(_ request: Millrace_V1_ListJobsRequest) -> [FieldViolation] {
+    var violations: [FieldViolation] = []
+    if request.states.count > maxStates {
+      violations.append(
+        FieldViolation(
+          field: "states", description: "has \(request.states.count); the limit is \(maxStates)"))
+    }
+    if request.labels.count > JobLimits.labels {
+      violations.append(
+        FieldViolation(
+          field: "labels",
+          description: "has \(request.labels.count) entries; the limit is \(JobLimits.labels)"))
+    }
+    if request.model.utf8.count > JobLimits.modelNameBytes {
+      violations.append(
+        FieldViolation(
+          field: "model", description: "is over \(JobLimits.modelNameBytes) bytes long"))
+    }
+    return violations
   }
 
   /// The token with which the client asks for the page after this place.

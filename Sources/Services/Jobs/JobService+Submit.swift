@@ -39,21 +39,21 @@ extension JobService {
     naming name: (Int, String) -> String
   ) async throws -> [Job] {
     let known = try await knownJobs(of: requests, tenant: tenant)
-    var violations: [FieldViolation] = []
-    var submissions: [Submission] = []
-    for (index, request) in requests.enumerated() where known[index] == nil {
-      guard violations.count < 100 else { break }
-      var found: [FieldViolation] = []
-      submissions.append(makeSubmission(of: request, tenant: tenant, &found))
-      violations += found.map {
+    let new = requests.indices.filter { known[$0] == nil }
+    let checked = try await checking.run(over: new.map { requests[$0].promptBytes }) { item in
+      makeSubmission(of: requests[new[item]], tenant: tenant)
+    }
+    let violations = zip(new, checked).flatMap { index, result in
+      result.violations.map {
         FieldViolation(field: name(index, $0.field), description: $0.description)
       }
     }
     guard violations.isEmpty else { throw ServiceError.invalid(violations) }
+    var submissions = checked.map(\.submission)
     // Ids made in the same millisecond come in any order; the jobs' order is that of their ids.
     for (index, id) in submissions.map(\.id).sorted().enumerated() { submissions[index].id = id }
-    var new = try await store.submit(submissions).map(\.job)[...]
-    return known.map { $0 ?? new.removeFirst() }
+    var made = try await store.submit(submissions).map(\.job)[...]
+    return known.map { $0 ?? made.removeFirst() }
   }
 
   /// For each request the job that its request id has made before.
@@ -73,8 +73,9 @@ extension JobService {
   }
 
   private func makeSubmission(
-    of request: Millrace_V1_SubmitJobRequest, tenant: String, _ violations: inout [FieldViolation]
-  ) -> Submission {
+    of request: Millrace_V1_SubmitJobRequest, tenant: String
+  ) -> (submission: Submission, violations: [FieldViolation]) {
+    var violations: [FieldViolation] = []
     var generator = SystemRandomNumberGenerator()
     let now = Timestamp.now
     let spec = GenerationSpec(request.spec, seed: generator.next(), violations: &violations)
@@ -90,8 +91,21 @@ extension JobService {
           field: "request_id",
           description: "must be at most \(JobLimits.requestIDBytes) bytes, without U+0000"))
     }
-    return Submission(
+    let submission = Submission(
       id: JobID.make(at: now, using: &generator), tenant: tenant, requestID: id.isEmpty ? nil : id,
       spec: spec)
+    return (submission, violations)
+  }
+}
+
+extension Millrace_V1_SubmitJobRequest {
+  /// The size of what has to be tokenized or looked through.
+  fileprivate var promptBytes: Int {
+    switch spec.input {
+    case .prompt(let text): text.utf8.count
+    case .tokenIds(let tokens): tokens.ids.count * MemoryLayout<Int32>.size
+    case .messages(let turns): turns.messages.reduce(0) { $0 + $1.content.utf8.count }
+    case nil: 0
+    }
   }
 }

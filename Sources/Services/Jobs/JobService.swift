@@ -10,6 +10,7 @@ public struct JobService: Sendable {
   let catalog: any ModelCatalog
   let hub: WatchHub
   let logger: Logger
+  let checking: CheckingQueue
 
   public init(
     store: any JobStore, catalog: any ModelCatalog, hub: WatchHub, logger: Logger
@@ -18,19 +19,21 @@ public struct JobService: Sendable {
     self.catalog = catalog
     self.hub = hub
     self.logger = logger
+    checking = CheckingQueue()
   }
 
   public var methods: [MethodHandler] {
     let methods = TypedMethods(service: "millrace.v1.JobService", logger: logger)
+    // What may be large is read, checked and written on Swift's threads, not on the queues'.
     return [
-      methods.unary("SubmitJob", on: .globalExecutor, submit),
-      methods.unary("BatchSubmitJobs", on: .globalExecutor, batchSubmit),
-      methods.unary("GetJob", get),
-      methods.unary("BatchGetJobs", batchGet),
-      methods.unary("ListJobs", list),
-      methods.unary("CancelJob", cancel),
+      methods.unary("SubmitJob", on: .globalExecutor, maxRequestBytes: .max, submit),
+      methods.unary("BatchSubmitJobs", on: .globalExecutor, maxRequestBytes: .max, batchSubmit),
+      methods.unary("GetJob", on: .globalExecutor, get),
+      methods.unary("BatchGetJobs", on: .globalExecutor, batchGet),
+      methods.unary("ListJobs", on: .globalExecutor, list),
+      methods.unary("CancelJob", cancel).urgent(),
       methods.serverStreaming("WatchJob", watch),
-      methods.serverStreaming("Generate", on: .globalExecutor, generate),
+      methods.serverStreaming("Generate", on: .globalExecutor, maxRequestBytes: .max, generate),
     ]
   }
 

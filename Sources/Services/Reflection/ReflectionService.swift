@@ -44,14 +44,14 @@ public struct ReflectionService: Sendable {
         return service
       }
     case .fileByFilename(let name):
-      answer(&response, index.closure(ofFile: name), "there is no file \(name.prefix(256))")
+      answer(&response, index.closure(ofFile: name), "there is no file \(name.cut(toBytes: 256))")
     case .fileContainingSymbol(let symbol):
-      answer(&response, index.closure(ofSymbol: symbol), "there is no \(symbol.prefix(256))")
+      answer(&response, index.closure(ofSymbol: symbol), "there is no \(symbol.cut(toBytes: 256))")
     case .allExtensionNumbersOfType(let type):
       if index.isMessage(type) {
         response.allExtensionNumbersResponse.baseTypeName = type
       } else {
-        answer(&response, nil, "there is no message \(type.prefix(256))")
+        answer(&response, nil, "there is no message \(type.cut(toBytes: 256))")
       }
     case .fileContainingExtension:
       answer(&response, nil, "the protocol has no extensions")

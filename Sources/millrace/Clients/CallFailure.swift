@@ -23,6 +23,10 @@ struct CallFailure: Error, CustomStringConvertible {
       // The message only says the first of these.
       lines = ["the service refused the request"]
       lines += violations.map { "  \($0.field): \($0.description_p)" }
+      let infos = (status?.details ?? []).compactMap { try? Google_Rpc_ErrorInfo(unpackingAny: $0) }
+      if let omitted = infos.first?.metadata["omitted_violations"] {
+        lines.append("  and \(omitted) more")
+      }
     }
     if error.code == .unavailable, status == nil {
       lines.append(

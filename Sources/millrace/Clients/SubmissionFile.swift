@@ -16,18 +16,17 @@ struct SubmissionFile {
   private let path: String
   private let entries: [Entry]
 
-  /// - Parameter model: the model of the submissions that name none.
+  /// - Parameter defaults: what the submissions do not say themselves.
   /// - Throws: `CommandFailure`, which names the first line that is wrong.
-  init(_ path: String, model: String?) throws(CommandFailure) {
+  init(_ path: String, defaults: Millrace_V1_SubmitJobRequest) throws(CommandFailure) {
     self.path = path
     let text = try PromptArgument.file(path, "--batch")
     var entries: [Entry] = []
     for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated()
     where line.contains(where: { !$0.isWhitespace }) {
       do {
-        var request = try Millrace_V1_SubmitJobRequest(jsonString: String(line))
-        if let model, request.spec.model.isEmpty { request.spec.model = model }
-        entries.append(Entry(line: index + 1, request: request))
+        let request = try Millrace_V1_SubmitJobRequest(jsonString: String(line))
+        entries.append(Entry(line: index + 1, request: try request.filled(from: defaults)))
       } catch {
         throw CommandFailure(
           "line \(index + 1) of --batch \(path) is no SubmitJobRequest in JSON (\(error)); it must "
@@ -54,13 +53,30 @@ struct SubmissionFile {
           "JobService/BatchSubmitJobs", request)
         for job in answer.jobs { try show(job) }
       } catch let failure as CallFailure {
-        let before = done == 0 ? "nothing is" : "the \(done) submissions before it are"
-        throw CommandFailure(
-          "\(failure)\n  requests[0] is line \(part[part.startIndex].line) of \(path); "
-            + "\(before) submitted")
+        throw CommandFailure("\(failure)\n\(consequence(of: failure, part, done: done))")
       }
       done += part.count
       bar.update(done, note: "\(done) of \(entries.count)")
+    }
+  }
+
+  /// What a failed call means for the submissions before, in, and after it.
+  private func consequence(
+    of failure: CallFailure, _ part: ArraySlice<Entry>, done: Int
+  ) -> String {
+    let (first, last) = (part[part.startIndex].line, part[part.endIndex - 1].line)
+    switch failure.code {
+    case .invalidArgument, .resourceExhausted:
+      let before = done == 0 ? "nothing is" : "the \(done) submissions before it are"
+      return "  requests[0] is line \(first) of \(path); \(before) submitted"
+    default:
+      var sentences = [
+        "  Lines \(first) to \(last) of \(path) may or may not be submitted; "
+          + "only those with a request_id are safe to submit again"
+      ]
+      if done > 0 { sentences.append("The \(done) submissions before them are submitted") }
+      if part.endIndex < entries.count { sentences.append("Those after them are not") }
+      return sentences.joined(separator: ". ")
     }
   }
 
@@ -74,5 +90,23 @@ struct SubmissionFile {
       end += 1
     }
     return entries[start..<end]
+  }
+}
+
+extension Millrace_V1_SubmitJobRequest {
+  /// The request with what it does not say itself taken from another.
+  ///
+  /// That is protobuf's merge, but for what would be mixed: a time or a list is taken as a whole, and
+  /// a line's temperature or strategy stands against a strategy of the flags.
+  fileprivate func filled(from defaults: Self) throws -> Self {
+    var filled = defaults
+    if spec.hasDeadline { filled.spec.clearDeadline() }
+    if spec.hasRunAfter { filled.spec.clearRunAfter() }
+    if !spec.sampling.stop.isEmpty { filled.spec.sampling.stop = [] }
+    if spec.sampling.hasTemperature || spec.sampling.strategy != nil {
+      filled.spec.sampling.strategy = nil
+    }
+    try filled.merge(serializedBytes: try serializedBytes() as [UInt8])
+    return filled
   }
 }

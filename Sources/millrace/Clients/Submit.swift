@@ -8,7 +8,9 @@ struct Submit: AsyncParsableCommand {
     abstract: "Submit a job, or a file of jobs; with --watch, stream the output.",
     discussion: """
       Example: millrace submit --model story --prompt "Once upon a time" --watch
-      Example: millrace submit --model story --batch jobs.jsonl
+      Example: millrace submit --model story --max-tokens 50 --batch jobs.jsonl
+
+      With --batch, what a line does not say itself is taken from the other flags.
       """)
 
   @OptionGroup var connection: ClientFlags
@@ -70,7 +72,7 @@ struct Submit: AsyncParsableCommand {
 
   func run() async throws {
     if let path = input.batch {
-      let file = try SubmissionFile(path, model: model)
+      let file = try SubmissionFile(path, defaults: defaults())
       try await connection.withClient { client in
         try await file.submit(client) { job in
           Output.line(connection.json ? try job.jsonLine() : job.id)
@@ -97,10 +99,16 @@ struct Submit: AsyncParsableCommand {
   }
 
   private func makeRequest() throws -> Millrace_V1_SubmitJobRequest {
-    var request = Millrace_V1_SubmitJobRequest()
+    var request = defaults()
     request.requestID = requestID
-    request.spec.model = model ?? ""
     try input.fill(&request.spec)
+    return request
+  }
+
+  /// What the flags say of every job: its request but for the input.
+  private func defaults() -> Millrace_V1_SubmitJobRequest {
+    var request = Millrace_V1_SubmitJobRequest()
+    request.spec.model = model ?? ""
     request.spec.priority = priority
     request.spec.sampling = sampling.message
     if let expireAfter {

@@ -48,11 +48,17 @@ extension DatabaseSettings {
   }
 
   /// Connects; the private database is started for as long as the body runs.
+  ///
+  /// - Parameter joinsRunning: whether to use the private database of a service that runs, which
+  ///   is an error else: only for looking on.
   func withConnection<Value: Sendable>(
-    logger: Logger, _ body: (Connection) async throws -> Value
+    logger: Logger, joinsRunning: Bool = false, _ body: (Connection) async throws -> Value
   ) async throws -> Value {
     if let url { return try await connected(to: url, logger: logger, body) }
     let server = try privateServer(logger: logger)
+    if joinsRunning, await answers(server.connectionString, logger: logger) {
+      return try await connected(to: server.connectionString, logger: logger, body)
+    }
     let connectionString = try await server.start()
     let result: Result<Value, any Error>
     do {
@@ -62,6 +68,10 @@ extension DatabaseSettings {
     }
     await server.stop()
     return try result.get()
+  }
+
+  private func answers(_ url: String, logger: Logger) async -> Bool {
+    (try? await connected(to: url, logger: logger) { _ in }) != nil
   }
 
   private func connected<Value: Sendable>(

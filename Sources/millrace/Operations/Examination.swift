@@ -1,7 +1,9 @@
 import Foundation
 import JobStorePostgres
+import Messages
 import Postgres
 import RPC
+import SwiftProtobuf
 import Tensors
 
 /// The findings about one machine, each with what to do about it.
@@ -85,14 +87,32 @@ struct Examination {
       await server.shutDownGracefully(within: .zero)
       note(.good, "address", "\(text) is free; the gRPC library works")
     } catch {
+      if await isServing(at: address) {
+        note(.good, "address", "a Millrace service is serving on \(text)")
+        return
+      }
       note(
         .bad, "address",
-        "cannot listen on \(text): is another program there? Choose another with --listen")
+        "cannot listen on \(text): is another program there, or a service with TLS? Choose another "
+          + "with --listen")
     }
   }
 
+  /// Whether what listens there says that it is a service of jobs, in good health or not.
+  private func isServing(at address: SocketAddress) async -> Bool {
+    var request = Grpc_Health_V1_HealthCheckRequest()
+    request.service = "millrace.v1.JobService"
+    guard let bytes: [UInt8] = try? request.serializedBytes(),
+      let client = try? Client(configuration: ClientConfiguration(address: address))
+    else { return false }
+    let answer = try? await client.unary(
+      "/grpc.health.v1.Health/Check", bytes, options: CallOptions(timeout: .seconds(1)))
+    await client.shutDown()
+    return answer != nil
+  }
+
   mutating func checkDatabase(_ settings: DatabaseSettings) async {
-    let name = settings.url.map(SettingsSource.masked) ?? "private, in \(settings.privateFolder)"
+    let name = settings.url.map(PasswordMask.masked) ?? "private, in \(settings.privateFolder)"
     let logger = commandLogger()
     do {
       if settings.url == nil {
@@ -101,8 +121,11 @@ struct Examination {
           return
         }
       }
-      let (version, pending) = try await settings.withConnection(logger: logger) { connection in
-        (
+      let (version, pending) = try await settings.withConnection(
+        logger: logger, joinsRunning: true
+      ) { connection in
+        try await PostgresJobStore.checkServer(connection)
+        return (
           await connection.serverVersion,
           try await Migrator(logger: logger).status(on: connection).pending.count
         )

@@ -12,9 +12,9 @@ import UnixSignals
 
 /// Puts a service together out of its parts and runs it until it is told to end.
 ///
-/// The parts end in the opposite order of their start: first the calls, then the executor (its
-/// jobs go back to the queue), then the store, and last the private database. Told to end while it
-/// still starts, it leaves off and puts away what was started.
+/// The parts end in the opposite order of their start: first the claims, then the calls, then the
+/// executor (its jobs go back to the queue), then the store, and last the private database. Told to
+/// end while it still starts, it leaves off and puts away what was started.
 struct Assembly: Service {
   let settings: ServeSettings
   let logger: Logger
@@ -60,15 +60,17 @@ struct Assembly: Service {
       // No other process can be at the private database: whatever ran there has died.
       if database.server != nil { try await store.expireLeases() }
       let server = try makeServer(store: store, models: models, credentials: credentials)
+      let executor = Executor(
+        store: store, models: models.served, logger: Logger(label: "millrace.executor"))
       var services: [any Service] = []
       if let server = database.server { services.append(PrivateServerService(server: server)) }
       services += [
-        store, WatchService(hub: server.hub),
-        Executor(store: store, models: models.served, logger: Logger(label: "millrace.executor")),
-        HealthMonitor(board: server.board, store: store),
+        store, WatchService(hub: server.hub), executor,
+        HealthMonitor(board: server.board, store: store) { executor.isReady },
         GRPCService(
           server: server.server, board: server.board, hub: server.hub,
           grace: .seconds(settings.drainSeconds)),
+        ClaimStop(executor: executor),
       ]
       return services
     } catch {
@@ -87,16 +89,27 @@ struct Assembly: Service {
         let model = try LanguageModel.load(
           path: named.path,
           options: LoadOptions(kernelPath: settings.kernelPath, threads: settings.threads))
-        return ServedModel(
-          name: named.name, model: model,
-          options: EngineOptions(
-            maxSequences: settings.slots, contextLength: settings.contextLength,
-            threads: settings.threads, kernelPath: settings.kernelPath))
+        let options = EngineOptions(
+          maxSequences: settings.slots, maxTokensPerStep: max(512, settings.slots),
+          contextLength: settings.contextLength, threads: settings.threads,
+          kernelPath: settings.kernelPath)
+        try options.check(for: model)
+        return ServedModel(name: named.name, model: model, options: options)
+      } catch let error as InferenceError where error.code == .optionsInvalid {
+        let flag = error.context["field"].flatMap { Self.flags[$0] }.map { "; see \($0)" } ?? ""
+        throw CommandFailure(
+          "model \(named.name) (\(named.path)) cannot be served so: \(error.message)\(flag)")
       } catch {
         throw CommandFailure("model \(named.name) (\(named.path)) cannot be served: \(error)")
       }
     }
   }
+
+  /// The flags that an engine's options come from.
+  private static let flags = [
+    "contextLength": "--context-length", "maxSequences": "--slots", "threads": "--threads",
+    "kvCacheBytes": "--context-length", "maxTokensPerStep": "--slots",
+  ]
 
   // MARK: Database
 
@@ -196,6 +209,16 @@ func readFile(_ path: String, _ flag: String) throws(CommandFailure) -> [UInt8] 
     return [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
   } catch {
     throw CommandFailure("\(flag) \(path) cannot be read; check the path and its permissions")
+  }
+}
+
+/// Ends the claims when a shutdown begins, before anything is waited for.
+private struct ClaimStop: Service {
+  let executor: Executor
+
+  func run() async throws {
+    try? await gracefulShutdown()
+    executor.stopClaiming()
   }
 }
 

@@ -73,30 +73,36 @@ struct SettingsSource {
 
   /// The values of a setting that may be given several times.
   mutating func list(
-    _ key: String, flags: [String], default values: [String], isSecret: Bool = false
+    _ key: String, flags: [String], default values: [String]
   ) -> [String] {
-    let (found, origin): ([String], SettingOrigin) =
-      if !flags.isEmpty {
-        (flags, .flag)
-      } else if let text = environment[Self.variable(key)], !text.isEmpty {
-        (text.split(separator: ",").map(String.init), .environment)
-      } else if let list = file[key] {
-        (list, .file)
-      } else {
-        (values, .builtIn)
-      }
-    let shown = isSecret ? found.map(Self.masked) : found
-    entries.append(Entry(key: key, value: shown.joined(separator: ","), origin: origin))
+    let (given, origin) = find(key, flags: flags, default: values)
+    let found =
+      origin == .environment
+      ? given.flatMap { $0.split(separator: ",").map(String.init) } : given
+    entries.append(Entry(key: key, value: found.joined(separator: ","), origin: origin))
     return found
   }
 
+  /// The value of a setting that is one text, commas and all. One that is secret is shown without
+  /// its passwords.
   mutating func string(
     _ key: String, flag: String?, default value: String? = nil, isSecret: Bool = false
   ) -> String? {
-    let flags = flag.map { [$0] } ?? []
-    let values = list(
-      key, flags: flags, default: value.map { [$0] } ?? [], isSecret: isSecret)
-    return values.isEmpty ? nil : values.joined(separator: ",")
+    let (given, origin) = find(
+      key, flags: flag.map { [$0] } ?? [], default: value.map { [$0] } ?? [])
+    let found = given.joined(separator: ",")
+    entries.append(
+      Entry(key: key, value: isSecret ? PasswordMask.masked(found) : found, origin: origin))
+    return given.isEmpty ? nil : found
+  }
+
+  private func find(
+    _ key: String, flags: [String], default values: [String]
+  ) -> ([String], SettingOrigin) {
+    if !flags.isEmpty { return (flags, .flag) }
+    if let text = environment[Self.variable(key)], !text.isEmpty { return ([text], .environment) }
+    if let list = file[key] { return (list, .file) }
+    return (values, .builtIn)
   }
 
   mutating func integer(
@@ -110,13 +116,6 @@ struct SettingsSource {
           + "\(range.upperBound)")
     }
     return number
-  }
-
-  /// A connection string without its password.
-  static func masked(_ text: String) -> String {
-    text
-      .replacing(#/:[^:@/]+@/#, with: ":*****@")
-      .replacing(#/password=('[^']*'|\S+)/#, with: "password=*****")
   }
 
   private static func read(
