@@ -64,9 +64,11 @@ struct Bench: AsyncParsableCommand {
         let engine = try Engine(
           model: language,
           options: EngineOptions(
-            maxSequences: size, contextLength: promptTokens + decodeTokens,
+            maxSequences: size, maxTokensPerStep: max(512, size),
+            contextLength: promptTokens + decodeTokens,
             threads: model.threads, kernelPath: model.kernels,
-            kvCacheBytes: nil))
+            // Room for all of them at once, which is what is measured.
+            kvCacheBytes: .max))
         var measured: [BenchRun] = []
         for run in 0...runs {
           let figures = try measure(engine, size, vocabulary: language.vocabularySize)
@@ -101,7 +103,10 @@ struct Bench: AsyncParsableCommand {
     while engine.hasWork {
       let outputs = try engine.step()
       if prefilled != nil { decoded += outputs.reduce(0) { $0 + $1.tokens.count } }
-      for output in outputs { waiting.remove(output.sequence) }
+      for output in outputs {
+        if let failure = output.failure { throw failure }
+        waiting.remove(output.sequence)
+      }
       if waiting.isEmpty, prefilled == nil { prefilled = .now }
     }
     let end = ContinuousClock.now
