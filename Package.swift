@@ -96,7 +96,7 @@ let package = Package(
     tests("JobQueueTests", ["JobQueue", log]),
     tests(
       "JobStoreTests", ["JobQueue", "JobStorePostgres", "Postgres", "TestDatabase", log]),
-    tests("ModelFormatsTests", ["ModelFormats"]),
+    tests("ModelFormatsTests", ["ModelFormats", "TestModels"]),
     tests("PostgresTests", ["Postgres", "TestDatabase", log]),
     tests("RPCTests", ["RPC", log]),
     tests("ServicesTests", ["Services", "Messages", "JobQueue", "RPC", protobuf, log]),

@@ -1,10 +1,14 @@
 // A small pool of compute threads for data-parallel loops.
 //
-// A run is published as a ticket: its number, and the next of its pieces to be taken. Caller and
-// workers take pieces until none is left; the caller then waits for pieces that others have begun,
-// not for threads. So a worker that gets no processor, because other programs are busy, holds
-// nobody up. Waiting is in three stages: spin, yield, sleep. Which thread computes a piece never
-// changes its result.
+// A run is published as a ticket: its number, and how many of its pieces are left to be taken.
+// Caller and workers take pieces until none is left; the caller then waits for pieces that others
+// have begun, not for threads. So a worker that gets no processor, because other programs are busy,
+// holds nobody up. Waiting is in three stages: spin, yield, sleep. Which thread computes a piece
+// never changes its result.
+//
+// Whether a piece is left is decided by the ticket alone. A late worker may hold the ticket of a
+// run that is over while the next one is being published: what it read beside the ticket could be
+// of either run, but a ticket that has come down to 0 gives nothing, whatever else is read.
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -27,15 +31,17 @@ struct mk_thread_pool {
   pthread_mutex_t lock;
   pthread_cond_t wake;
   pthread_cond_t done;
-  // The run's number in the upper half, the next piece in the lower half.
+  // The run's number in the upper half, the pieces left to be taken in the lower half.
   atomic_uint_least64_t ticket;
-  atomic_uint pieces;
   atomic_uint finished;
   atomic_bool worker_sleeps;
   atomic_bool caller_sleeps;
   atomic_bool stopping;
+  // Workers that wait to be woken; guarded by the lock.
+  size_t sleepers;
   // Of the run that the ticket is for; they stay as they are until all its pieces are finished, so
   // only who has taken a piece may read them.
+  unsigned pieces;
   size_t count;
   size_t grain;
   mk_work work;
@@ -59,10 +65,11 @@ static inline unsigned run_of(uint64_t ticket) { return (unsigned)(ticket >> 32)
 static bool take_piece(mk_thread_pool *pool, unsigned run, unsigned *piece) {
   uint64_t ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
   while (run_of(ticket) == run) {
-    *piece = (unsigned)ticket;
-    if (*piece >= atomic_load_explicit(&pool->pieces, memory_order_relaxed)) return false;
-    if (atomic_compare_exchange_weak_explicit(&pool->ticket, &ticket, ticket + 1,
+    const unsigned left = (unsigned)ticket;
+    if (left == 0) return false;
+    if (atomic_compare_exchange_weak_explicit(&pool->ticket, &ticket, ticket - 1,
                                               memory_order_acq_rel, memory_order_acquire)) {
+      *piece = pool->pieces - left;
       return true;
     }
   }
@@ -72,7 +79,7 @@ static bool take_piece(mk_thread_pool *pool, unsigned run, unsigned *piece) {
 static void do_pieces(mk_thread_pool *pool, unsigned run, size_t thread) {
   unsigned piece;
   while (take_piece(pool, run, &piece)) {
-    const unsigned pieces = atomic_load_explicit(&pool->pieces, memory_order_relaxed);
+    const unsigned pieces = pool->pieces;
     const size_t begin = piece * pool->grain;
     const size_t left = pool->count - begin;
     pool->work(pool->context, thread, begin, begin + (left < pool->grain ? left : pool->grain));
@@ -100,7 +107,9 @@ static unsigned wait_for_run(mk_thread_pool *pool, unsigned seen) {
   for (;;) {
     atomic_store(&pool->worker_sleeps, true);
     if (run_of(atomic_load(&pool->ticket)) != seen) break;
+    pool->sleepers += 1;
     pthread_cond_wait(&pool->wake, &pool->lock);
+    pool->sleepers -= 1;
   }
   pthread_mutex_unlock(&pool->lock);
   return run_of(atomic_load(&pool->ticket));
@@ -118,12 +127,12 @@ static void *worker(void *argument) {
   }
 }
 
-// Publishes a run of `pieces` pieces. Returns its number.
+// Publishes a run of `pieces` pieces, when those of the one before are finished. Returns its number.
 static unsigned publish(mk_thread_pool *pool, unsigned pieces) {
   const unsigned run = run_of(atomic_load_explicit(&pool->ticket, memory_order_relaxed)) + 1;
-  atomic_store_explicit(&pool->pieces, pieces, memory_order_relaxed);
+  pool->pieces = pieces;
   atomic_store_explicit(&pool->finished, 0, memory_order_relaxed);
-  atomic_store(&pool->ticket, (uint64_t)run << 32);
+  atomic_store(&pool->ticket, (uint64_t)run << 32 | pieces);
   // Who goes to sleep after this sees the run. Sleepers are woken once, however long they take.
   if (atomic_exchange(&pool->worker_sleeps, false)) {
     pthread_mutex_lock(&pool->lock);
@@ -184,6 +193,13 @@ void mk_thread_pool_destroy(mk_thread_pool *pool) {
   pthread_mutex_destroy(&pool->lock);
   free(pool->handles);
   free(pool);
+}
+
+size_t mk_thread_pool_sleepers(mk_thread_pool *pool) {
+  pthread_mutex_lock(&pool->lock);
+  const size_t sleepers = pool->sleepers;
+  pthread_mutex_unlock(&pool->lock);
+  return sleepers;
 }
 
 void mk_thread_pool_run(mk_thread_pool *pool, size_t count, size_t grain, mk_work work,

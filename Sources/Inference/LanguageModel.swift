@@ -11,7 +11,8 @@ public final class LanguageModel: Sendable {
   public let tokenizer: any Tokenizer
   /// How it wants conversations written, where the file says so in a way that is known.
   public let chatTemplate: ChatTemplate?
-  /// SHA-256 of the model file, in hexadecimal: part of what an output is a function of.
+  /// What an output is a function of, beside the request: the SHA-256 of the model file in
+  /// hexadecimal, a point, and ``numericsRevision``.
   public let fingerprint: String
   /// The number of weights in the file.
   public let parameterCount: Int
@@ -46,12 +47,17 @@ public final class LanguageModel: Sendable {
     }
     weights = try DecoderWeights(file: file, configuration: configuration, pool: pool)
     weightBytes = weights.byteCount
-    fingerprint = file.computeFingerprint()
+    fingerprint = "\(file.computeFingerprint()).\(Self.numericsRevision)"
     parameterCount = file.summary.parameters
+    do {
+      try file.checkUnchanged()
+    } catch {
+      throw InferenceError(error)
+    }
   }
 
   /// Loads a GGUF file: maps it, checks every tensor against the configuration, repacks the
-  /// weights.
+  /// weights. Nothing of the file is looked at afterwards.
   ///
   /// Throws `modelUnreadable`, `modelUnsupported`, `tensorInvalid` or `outOfMemory`; nothing that a
   /// file holds ends the process. Takes about as long as reading the file twice.

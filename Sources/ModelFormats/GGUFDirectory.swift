@@ -55,7 +55,7 @@ extension GGUFDirectory {
         dataOffset: dataOffset, alignment: alignment, fileBytes: bytes.count)
       if tensorIndex.updateValue(tensors.count, forKey: tensor.name) != nil {
         throw cursor.fault(
-          .duplicateName, "The tensor name '\(tensor.name)' occurs twice", at: info.place)
+          .duplicateName, "The tensor name \(quoted(tensor.name)) occurs twice", at: info.place)
       }
       tensors.append(tensor)
     }
@@ -92,7 +92,8 @@ extension GGUFDirectory {
         throw cursor.fault(.malformed, "A metadata key is empty", at: place)
       }
       guard metadata[key] == nil else {
-        throw cursor.fault(.duplicateName, "The metadata key '\(key)' occurs twice", at: place)
+        throw cursor.fault(
+          .duplicateName, "The metadata key \(quoted(key)) occurs twice", at: place)
       }
       metadata[key] = try cursor.value(of: key)
     }
@@ -118,8 +119,8 @@ extension GGUFDirectory {
     where one.fileOffset + one.byteCount > next.fileOffset {
       throw ModelFormatError(
         code: .badTensorRange,
-        message: "The tensors '\(one.name)' and '\(next.name)' overlap; the file is damaged: fetch "
-          + "or convert it again.", byteOffset: next.fileOffset)
+        message: "The tensors \(quoted(one.name)) and \(quoted(next.name)) overlap; the file is "
+          + "damaged: fetch or convert it again.", byteOffset: next.fileOffset)
     }
   }
 }

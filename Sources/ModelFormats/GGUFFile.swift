@@ -56,6 +56,16 @@ public final class GGUFFile: Sendable {
   /// Bytes of the whole file.
   public var byteCount: Int { map.bytes.count }
 
+  /// Throws `fileChanged` where the file was written to, or cut short, since it was opened: what
+  /// was read of it may then be partly of the old one and partly of the new one.
+  public func checkUnchanged() throws(ModelFormatError) {
+    do {
+      try map.checkUnchanged()
+    } catch {
+      throw error.naming(path)
+    }
+  }
+
   /// The tensor of that name, or nil.
   public func tensorIfPresent(named name: String) -> GGUFTensorInfo? {
     tensorIndex[name].map { tensors[$0] }
@@ -66,7 +76,8 @@ public final class GGUFFile: Sendable {
     guard let tensor = tensorIfPresent(named: name) else {
       throw ModelFormatError(
         code: .missingKey,
-        message: "The file has no tensor '\(name)'; convert the model again, with its weights.",
+        message: "The file has no tensor \(quoted(name)); convert the model again, with its "
+          + "weights.",
         path: path)
     }
     return tensor

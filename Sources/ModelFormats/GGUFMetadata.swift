@@ -50,7 +50,7 @@ public struct GGUFMetadata: Sendable, Equatable {
       throw ModelFormatError(
         code: .missingKey,
         message:
-          "The metadata has no key '\(key)' (\(Value.ggufTypeName)); convert the model again "
+          "The metadata has no key \(quoted(key)) (\(Value.ggufTypeName)); convert the model again "
           + "with a current converter.")
     }
     return found
@@ -66,8 +66,8 @@ public struct GGUFMetadata: Sendable, Equatable {
     guard let value = Value(raw) else {
       throw ModelFormatError(
         code: .wrongType,
-        message: "The metadata key '\(key)' holds \(raw.typeName) where \(Value.ggufTypeName) is "
-          + "needed; convert the model again with a current converter.")
+        message: "The metadata key \(quoted(key)) holds \(raw.typeName) where "
+          + "\(Value.ggufTypeName) is needed; convert the model again with a current converter.")
     }
     return value
   }

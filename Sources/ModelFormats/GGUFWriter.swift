@@ -43,18 +43,20 @@ public struct GGUFWriter: Sendable {
   ) throws(ModelFormatError) {
     let limits = GGUFLimits()
     guard !name.isEmpty, name.utf8.count <= limits.tensorNameBytes else {
-      throw Self.invalid("The tensor name '\(name)' must have 1 to \(limits.tensorNameBytes) bytes")
+      throw Self.invalid(
+        "The tensor name \(quoted(name)) must have 1 to \(limits.tensorNameBytes) bytes")
     }
     guard !tensors.contains(where: { $0.name == name }) else {
       throw ModelFormatError(
-        code: .duplicateName, message: "There is a tensor '\(name)' already; use another name.")
+        code: .duplicateName,
+        message: "There is a tensor \(quoted(name)) already; use another name.")
     }
     let raw = shape.compactMap(UInt64.init(exactly:))
     guard (1...limits.dimensions).contains(shape.count), raw.count == shape.count,
       let size = RawTensorInfo.size(raw, type), size.byteCount == bytes.count
     else {
       throw Self.invalid(
-        "The tensor '\(name)' has \(bytes.count) bytes, which do not fit \(type.name) of the shape "
+        "The tensor \(quoted(name)) has \(bytes.count) bytes, which do not fit \(type.name) of the shape "
           + "\(shape)")
     }
     tensors.append(Tensor(name: name, shape: shape, type: type, bytes: bytes))

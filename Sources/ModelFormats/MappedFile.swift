@@ -3,12 +3,28 @@ import Foundation
 /// A file mapped into memory, read-only, for as long as this object lives.
 ///
 /// Pages come in as they are read and are shared between processes that map the same file. A file
-/// that is cut short after it was mapped ends the process with SIGBUS when a lost page is read: do
+/// that is cut short while it is mapped ends the process with SIGBUS when a lost page is read: do
 /// not write over a model in place, write a new file and rename it.
 final class MappedFile: Sendable {
   /// The whole file. The pointer is only read through and lives as long as this object, so it may
   /// be shared between threads.
   nonisolated(unsafe) let bytes: UnsafeRawBufferPointer
+  private let descriptor: Int32
+  private let version: Version
+
+  /// What changes when somebody writes to a file. Which file it is cannot change: the descriptor
+  /// stays with the one that was opened, whatever is renamed over its path.
+  private struct Version: Equatable {
+    let size: Int
+    let seconds: Int
+    let nanoseconds: Int
+
+    init(_ status: stat) {
+      size = Int(status.st_size)
+      seconds = status.st_mtim.tv_sec
+      nanoseconds = status.st_mtim.tv_nsec
+    }
+  }
 
   /// Maps a regular file; throws for a missing, unreadable or empty one, a directory, a pipe.
   init(path: String) throws(ModelFormatError) {
@@ -19,9 +35,42 @@ final class MappedFile: Sendable {
     // Non-blocking, because opening a pipe for reading would otherwise wait for its writer.
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { throw Self.openFailure(errno) }
-    defer { close(descriptor) }
+    do throws(ModelFormatError) {
+      let status = try Self.status(of: descriptor)
+      bytes = try Self.map(descriptor, status)
+      version = Version(status)
+      self.descriptor = descriptor
+    } catch {
+      close(descriptor)
+      throw error
+    }
+  }
+
+  deinit {
+    munmap(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count)
+    close(descriptor)
+  }
+
+  /// Throws `fileChanged` where the file was written to, or cut short, since it was opened.
+  func checkUnchanged() throws(ModelFormatError) {
+    guard try Version(Self.status(of: descriptor)) == version else {
+      throw ModelFormatError(
+        code: .fileChanged,
+        message: "The file was written to while it was read; wait until it is whole, and replace "
+          + "models by renaming a new file over the old one.")
+    }
+  }
+
+  private static func status(of descriptor: Int32) throws(ModelFormatError) -> stat {
     var status = stat()
-    guard fstat(descriptor, &status) == 0 else { throw Self.openFailure(errno) }
+    guard fstat(descriptor, &status) == 0 else { throw openFailure(errno) }
+    return status
+  }
+
+  /// Maps a regular file of at least a byte.
+  private static func map(
+    _ descriptor: Int32, _ status: stat
+  ) throws(ModelFormatError) -> UnsafeRawBufferPointer {
     guard status.st_mode & S_IFMT == S_IFREG else {
       throw ModelFormatError(
         code: .notARegularFile,
@@ -32,12 +81,8 @@ final class MappedFile: Sendable {
         code: .emptyFile, message: "The file is empty; fetch it again.", byteOffset: 0)
     }
     guard let start = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0), start != MAP_FAILED
-    else { throw Self.openFailure(errno) }
-    bytes = UnsafeRawBufferPointer(start: start, count: size)
-  }
-
-  deinit {
-    munmap(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count)
+    else { throw openFailure(errno) }
+    return UnsafeRawBufferPointer(start: start, count: size)
   }
 
   private static func openFailure(_ code: Int32) -> ModelFormatError {

@@ -29,7 +29,7 @@ public struct ModelArchitecture: Sendable, Hashable {
       let names = known.map(\.name).joined(separator: ", ")
       throw ModelFormatError(
         code: .unsupportedArchitecture,
-        message: "The architecture '\(name)' is not supported; supported: \(names).")
+        message: "The architecture \(quoted(name)) is not supported; supported: \(names).")
     }
     return architecture
   }

@@ -11,6 +11,8 @@ public struct ModelFormatError: Error, Sendable, Equatable, CustomStringConverti
     case fileUnreadable = "file_unreadable"
     /// The path names a directory, a pipe or a device.
     case notARegularFile = "not_a_regular_file"
+    /// The file was written to while it was open.
+    case fileChanged = "file_changed"
     /// The file has no bytes.
     case emptyFile = "empty_file"
     /// The file does not begin with the magic of the format.

@@ -16,7 +16,7 @@ struct RawTensorInfo {
     guard !name.isEmpty else {
       throw cursor.fault(.malformed, "A tensor has no name", at: start)
     }
-    let title = "The tensor '\(name)'"
+    let title = "The tensor \(quoted(name))"
     let dimensionsPlace = cursor.offset
     let dimensions: UInt32 = try cursor.number(title)
     guard (1...cursor.limits.dimensions).contains(Int(dimensions)) else {
@@ -72,7 +72,7 @@ struct RawTensorInfo {
     guard dataOffset % UInt64(alignment) == 0 else {
       throw ModelFormatError(
         code: .badTensorRange,
-        message: "The tensor '\(name)' starts at \(dataOffset), which is no multiple of the "
+        message: "The tensor \(quoted(name)) starts at \(dataOffset), which is no multiple of the "
           + "alignment \(alignment); the file is damaged: fetch or convert it again.",
         byteOffset: place)
     }
@@ -82,8 +82,8 @@ struct RawTensorInfo {
     else {
       throw ModelFormatError(
         code: .badTensorRange,
-        message: "The tensor '\(name)' (\(byteCount) bytes at \(dataOffset) of the data) ends "
-          + "behind the file's \(fileBytes) bytes; the file is incomplete: fetch it again.",
+        message: "The tensor \(quoted(name)) (\(byteCount) bytes at \(dataOffset) of the data) "
+          + "ends behind the file's \(fileBytes) bytes; the file is incomplete: fetch it again.",
         byteOffset: place)
     }
     return GGUFTensorInfo(

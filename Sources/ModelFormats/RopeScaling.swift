@@ -19,6 +19,10 @@ public struct RopeScaling: Sendable, Hashable {
   /// What attention scores are multiplied with, where the file says.
   public let attentionFactor: Float?
 
+  /// The factors that are accepted: with smaller ones, positions would become angles that are too
+  /// large to compute with.
+  static let factorRange: ClosedRange<Float> = 0x1p-10...4_096
+
   /// Reads the fields under `PREFIX.rope.`; nil where the file asks for no scaling.
   static func read(
     _ metadata: GGUFMetadata, prefix: String
@@ -32,14 +36,16 @@ public struct RopeScaling: Sendable, Hashable {
     guard let method = Method(rawValue: name ?? Method.linear.rawValue) else {
       throw ModelFormatError(
         code: .invalidValue,
-        message: "'\(root).type' is '\(name ?? "")'; known are none, linear, yarn and longrope: "
-          + "convert the model again.")
+        message: "'\(root).type' is \(quoted(name ?? "")); known are none, linear, yarn and "
+          + "longrope: convert the model again.")
     }
-    guard let value = Optional(factor ?? 1), value.isFinite, value > 0, value <= 4_096 else {
+    let value = factor ?? 1
+    guard factorRange.contains(value) else {
+      let isLegacy = metadata["\(root).factor"] == nil
       throw ModelFormatError(
         code: .invalidValue,
-        message: "'\(root).factor' is \(factor ?? 1); it must be above 0 and at most 4096: convert "
-          + "the model again.")
+        message: "'\(isLegacy ? "\(prefix).rope.scale_linear" : "\(root).factor")' is \(value); it "
+          + "must be from 2^-10 to 4096: convert the model again.")
     }
     return RopeScaling(
       method: method, factor: value,

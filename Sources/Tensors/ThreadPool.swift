@@ -27,6 +27,9 @@ package final class ThreadPool {
 
   deinit { mk_thread_pool_destroy(pool) }
 
+  /// Threads that sleep and must be woken for the next run.
+  package var sleepingThreads: Int { mk_thread_pool_sleepers(pool) }
+
   /// Calls `body` for all of `0 ..< count`, in pieces of `grain`, and returns when all are done.
   ///
   /// `body` gets the index of its thread, for scratch space, and a range. It runs on several

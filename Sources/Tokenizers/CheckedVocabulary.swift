@@ -16,8 +16,8 @@ struct CheckedVocabulary {
     let pieces = description.pieces
     self.pieces = pieces
     try Self.checkLengths(description)
-    let types = try Self.types(description)
-    self.types = types
+    var types = try Self.types(description)
+    /// The stated id, whose piece becomes one of that type unless it is a byte; else the default.
     func special(
       _ stated: TokenID?, _ name: String, default id: TokenID, _ type: PieceType
     ) throws(TokenizerError) -> TokenID? {
@@ -30,12 +30,16 @@ struct CheckedVocabulary {
           message: "The \(name) token is \(stated) and the vocabulary has \(types.count) pieces; "
             + "convert the model again.", token: stated)
       }
+      if types[Int(stated)] != .byte { types[Int(stated)] = type }
       return stated
     }
+    let unknown = try special(description.unknown, "unknown", default: 0, .unknown)
     beginOfText = try special(description.beginOfText, "begin-of-text", default: 1, .control)
-    unknown = try special(description.unknown, "unknown", default: 0, .unknown)
     let endOfText = try special(description.endOfText, "end-of-text", default: 2, .control)
     let endOfTurn = try special(description.endOfTurn, "end-of-turn", default: -1, .control)
+    // Text must not become a control token, not even one that is called the unknown one, too.
+    self.unknown = unknown.flatMap { types[Int($0)] == .control ? nil : $0 }
+    self.types = types
     let named = pieces.indices.filter {
       types[$0] == .control && Self.turnEnds.contains(pieces[$0])
     }
@@ -99,8 +103,8 @@ struct CheckedVocabulary {
     }
   }
 
-  /// The types, where none are stated guessed from the pieces' form, and the ends of turns made
-  /// control tokens: some converters leave them user-defined, and anybody could write them then.
+  /// The types, where none are stated guessed from the pieces' form; user-defined pieces that are
+  /// marks of a conversation's form are made control tokens (see ``SpecialMarks``).
   private static func types(
     _ description: TokenizerDescription
   ) throws(TokenizerError) -> [PieceType] {
@@ -108,7 +112,8 @@ struct CheckedVocabulary {
     types.reserveCapacity(description.pieces.count)
     for (index, piece) in description.pieces.enumerated() {
       guard !description.types.isEmpty else {
-        types.append(byte(of: piece) == nil ? .normal : .byte)
+        let guess = SpecialMarks.contain(piece) ? PieceType.control : .normal
+        types.append(byte(of: piece) == nil ? guess : .byte)
         continue
       }
       guard let type = PieceType(rawValue: description.types[index]) else {
@@ -117,7 +122,7 @@ struct CheckedVocabulary {
           message: "Token \(index) has the unknown type \(description.types[index]); convert the "
             + "model again.", token: TokenID(index))
       }
-      types.append(type == .userDefined && turnEnds.contains(piece) ? .control : type)
+      types.append(type == .userDefined && SpecialMarks.contain(piece) ? .control : type)
     }
     return types
   }

@@ -33,6 +33,7 @@ struct ConformanceTests {
     ])
   func floatLogits(name: String) throws {
     let (logits, reference) = try Conformance.logits(name)
+    #expect(logits.allSatisfy { $0.isFinite })
     let spread = (reference.max() ?? 0) - (reference.min() ?? 0)
     let worst = zip(logits, reference).map { abs($0 - $1) }.max() ?? .infinity
     print("\(name): largest difference \(worst / spread) of the spread")

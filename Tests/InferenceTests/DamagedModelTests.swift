@@ -46,6 +46,42 @@ struct DamagedModelTests {
   }
 
   @Test(
+    "A tensor that is not computed is named",
+    arguments: ["blk.0.attn_q.bias", "blk.1.attn_q_norm.weight", "output.bias"])
+  func unused(name: String) throws {
+    let error = #expect(throws: InferenceError.self) { try load(TinyModel.Damage(added: name)) }
+    #expect(error?.code == .modelUnsupported && error?.context == ["tensor": name])
+  }
+
+  @Test("A table of rotations, which is computed here anyway, may be there")
+  func derived() throws {
+    _ = try load(TinyModel.Damage(added: "blk.0.attn_rot_embd"))
+  }
+
+  @Test("Factors of the rotation that are out of range are refused", arguments: [0, 1e-30, 1e9])
+  func ropeFactors(factor: Float) throws {
+    let error = #expect(throws: InferenceError.self) {
+      try load(TinyModel.Damage(ropeFactor: factor))
+    }
+    #expect(error?.code == .tensorInvalid && error?.context == ["tensor": "rope_freqs.weight"])
+    _ = try load(TinyModel.Damage(ropeFactor: 0x1p-10))
+  }
+
+  @Test("A loaded model does not look at its file again")
+  func overwritten() throws {
+    let tiny = try TinyModel(type: .q8_0, tied: true)
+    let engine = try Engine(model: tiny.model)
+    let before = try engine.logits(tokens: [1, 270, 271])
+    let size = try Data(contentsOf: URL(fileURLWithPath: tiny.path)).count
+    let handle = try #require(FileHandle(forWritingAtPath: tiny.path))
+    try handle.write(contentsOf: Data(repeating: 0x55, count: size))
+    #expect(try engine.logits(tokens: [1, 270, 271]) == before)
+    // Reading a page that is gone from a map would end the process.
+    try handle.truncate(atOffset: 0)
+    #expect(try engine.logits(tokens: [1, 270, 271]) == before)
+  }
+
+  @Test(
     "A weight that is not a number fails its sequences, not the engine",
     arguments: [
       "output.weight", "blk.0.attn_k.weight", "blk.1.ffn_down.weight",

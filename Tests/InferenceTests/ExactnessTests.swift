@@ -8,7 +8,9 @@ import Testing
 /// kernels, the cache's blocks and the point of resumption.
 @Suite("Exactness")
 struct ExactnessTests {
-  static let types: [GGUFTensorType] = [.f32, .f16, .bf16, .q8_0, .q5_0, .q4_0]
+  static let types: [GGUFTensorType] = [
+    .f32, .f16, .bf16, .q8_0, .q5_0, .q4_0, .q4K, .q6K,
+  ]
 
   /// Seven requests of different lengths and ways of choosing.
   static func requests() -> [GenerationRequest] {
@@ -139,19 +141,29 @@ struct ExactnessTests {
   func logits(type: GGUFTensorType) throws {
     let tiny = try TinyModel(type: type)
     var numbers = SeededNumbers(seed: 6)
-    let tokens = (0..<600).map { _ in
+    let tokens = (0..<530).map { _ in
       Int32.random(in: 0..<Int32(TinyModel.vocabulary), using: &numbers)
     }
     let paths = KernelPath.allCases.filter { $0 != .auto && $0.isSupported }
-    let results = try zip(paths, [600, 16, 97]).map { path, chunk in
-      let engine = try Engine(
-        model: tiny.model,
-        options: EngineOptions(maxTokensPerStep: 600, threads: chunk % 3 + 1, kernelPath: path))
-      return try engine.logits(tokens: tokens, chunk: chunk).map(\.bitPattern)
+    let reference = try Self.logits(tiny.model, tokens, path: .scalar, chunk: 530, threads: 1)
+    #expect(reference.count == 530 * TinyModel.vocabulary)
+    for path in paths {
+      for (chunk, threads) in [(530, 3), (97, 1), (16, 2)] {
+        let result = try Self.logits(tiny.model, tokens, path: path, chunk: chunk, threads: threads)
+        #expect(result == reference, "\(path), chunks of \(chunk), \(threads) threads")
+      }
     }
-    #expect(results[0].count == 600 * TinyModel.vocabulary)
-    #expect(results.allSatisfy { $0 == results[0] })
-    let one = try Engine(model: tiny.model).logits(tokens: Array(tokens.prefix(20)), chunk: 1)
-    #expect(one.map(\.bitPattern) == Array(results[0].prefix(20 * TinyModel.vocabulary)))
+    let few = Array(tokens.prefix(20))
+    let one = try Self.logits(tiny.model, few, path: .auto, chunk: 1, threads: 2)
+    #expect(one == Array(reference.prefix(20 * TinyModel.vocabulary)))
+  }
+
+  private static func logits(
+    _ model: LanguageModel, _ tokens: [Int32], path: KernelPath, chunk: Int, threads: Int
+  ) throws -> [UInt32] {
+    let engine = try Engine(
+      model: model,
+      options: EngineOptions(maxTokensPerStep: 600, threads: threads, kernelPath: path))
+    return try engine.logits(tokens: tokens, chunk: chunk).map(\.bitPattern)
   }
 }

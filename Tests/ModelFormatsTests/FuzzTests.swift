@@ -1,5 +1,6 @@
 import Foundation
 import ModelFormats
+import TestModels
 import Testing
 
 @Suite("A damaged GGUF file")
@@ -43,8 +44,8 @@ struct FuzzTests {
       case 1, 2:
         length = Int.random(in: 0..<original.count, using: &generator)
         bytes = Array(bytes.prefix(length))
-      case 3...6: flipBits(&bytes, &generator)
-      default: patchNumbers(&bytes, &generator)
+      case 3...6: FileDamage.flipBits(&bytes, in: bytes.indices, &generator)
+      default: FileDamage.patchNumbers(&bytes, in: bytes.indices, &generator)
       }
       let path = try folder.file(bytes)
       try #require(truncate(path, length) == 0)
@@ -57,25 +58,6 @@ struct FuzzTests {
       }
     }
     return outcome
-  }
-
-  private func flipBits(_ bytes: inout [UInt8], _ generator: inout SeededGenerator) {
-    for _ in 0..<Int.random(in: 1...8, using: &generator) {
-      let index = Int.random(in: 0..<bytes.count, using: &generator)
-      bytes[index] ^= 1 << UInt8.random(in: 0...7, using: &generator)
-    }
-  }
-
-  private func patchNumbers(_ bytes: inout [UInt8], _ generator: inout SeededGenerator) {
-    let edges: [UInt64] = [0, 1, .max, 1 << 63, 1 << 60, 1 << 32, UInt64(bytes.count)]
-    for _ in 0..<Int.random(in: 1...3, using: &generator) {
-      let start = Int.random(in: 0..<bytes.count - 8, using: &generator)
-      let value =
-        Bool.random(using: &generator)
-        ? UInt64.random(in: 0...UInt64.max, using: &generator)
-        : edges.randomElement(using: &generator) ?? 0
-      withUnsafeBytes(of: value.littleEndian) { bytes.replaceSubrange(start..<start + 8, with: $0) }
-    }
   }
 
   /// What a program does with a file that opened: touches every tensor, reads what it describes.

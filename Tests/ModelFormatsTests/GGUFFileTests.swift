@@ -70,6 +70,25 @@ struct GGUFFileTests {
     #expect(empty.computeFingerprint() != file.computeFingerprint())
   }
 
+  @Test("tells whether it was written to since it was opened")
+  func changed() throws {
+    let path = folder.path("model.gguf")
+    try file.checkUnchanged()
+    let moment = Date(timeIntervalSince1970: 1_000_000_000)
+    try FileManager.default.setAttributes([.modificationDate: moment], ofItemAtPath: path)
+    #expect(code { try file.checkUnchanged() } == .fileChanged)
+    let again = try GGUFFile(path: path)
+    let handle = try #require(FileHandle(forWritingAtPath: path))
+    try handle.seekToEnd()
+    try handle.write(contentsOf: Data([0]))
+    try FileManager.default.setAttributes([.modificationDate: moment], ofItemAtPath: path)
+    #expect(code { try again.checkUnchanged() } == .fileChanged)
+    // A file that is renamed over it is another one.
+    let old = try GGUFFile(path: path)
+    try ModelFixture.writer().write(to: path)
+    try old.checkUnchanged()
+  }
+
   @Test("sums itself up")
   func summary() {
     let summary = file.summary

@@ -81,6 +81,16 @@ struct ModelConfigurationTests {
       code { _ = try configuration(["llama.rope.scale_linear": .float32(.nan)]) } == .invalidValue)
   }
 
+  @Test("names the key of a scaling factor that is out of range", arguments: [1e-30, 0, 5_000])
+  func scalingFactor(factor: Float) {
+    for key in ["llama.rope.scaling.factor", "llama.rope.scale_linear"] {
+      let error = #expect(throws: ModelFormatError.self) {
+        try configuration([key: .float32(factor)])
+      }
+      #expect(error?.code == .invalidValue && error?.message.contains("'\(key)'") == true)
+    }
+  }
+
   @Test(
     "refuses numbers outside their range",
     arguments: [

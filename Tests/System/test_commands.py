@@ -5,6 +5,8 @@ import os
 import re
 import struct
 
+import gguf
+import numpy
 import pytest
 
 from client import Client, spec
@@ -56,6 +58,7 @@ def test_generate_prints_the_shape_that_is_promised(model):
     assert {"prompt_ids", "ids", "text", "finish_reason", "timings"} <= set(result)
     assert result["finish_reason"] == "length" and len(result["ids"]) == 12
     assert result["prompt_ids"][0] == 1 and isinstance(result["text"], str)
+    assert result["seed"] == 3
     assert all(seconds >= 0 for seconds in result["timings"].values())
 
 
@@ -82,6 +85,15 @@ def test_generate_reads_the_prompt_from_standard_input_and_prints_the_text(model
     assert b"tokens/s" in piped.stderr
 
 
+def test_generate_tells_the_seed_it_drew_and_repeats_its_output(model):
+    arguments = ["--model", model, "--prompt", "One day", "--max-tokens", 40]
+    drawn = parsed("generate", *arguments)
+    assert drawn["seed"] != parsed("generate", *arguments)["seed"]
+    again = run("generate", *arguments, "--seed", drawn["seed"])
+    assert again.stdout.decode() == drawn["text"] + "\n"
+    assert f"seed {drawn['seed']}" in again.stderr.decode()
+
+
 def test_logits_writes_float32_of_tokens_by_vocabulary(model, folder):
     out = folder / "logits"
     shape = parsed("logits", "--model", model, "--tokens", "1,403,407", "--out", out)
@@ -90,6 +102,16 @@ def test_logits_writes_float32_of_tokens_by_vocabulary(model, folder):
     assert len(set(values)) > 1_000
     parsed("logits", "--model", model, "--tokens", "1,403,407", "--out", out, "--chunk", 1)
     assert struct.unpack("<1536f", out.read_bytes()) == values
+
+
+def test_logits_leaves_nothing_half_written(model, folder):
+    arguments = ["--model", model, "--tokens", "1,403,407"]
+    (folder / "taken").mkdir()
+    for out in (folder / "none" / "logits", folder / "taken"):
+        done = run("logits", *arguments, "--out", out)
+        assert done.returncode != 0 and f"--out {out} cannot be written" in done.stderr.decode()
+    parsed("logits", *arguments, "--out", folder / "logits")
+    assert sorted(each.name for each in folder.iterdir()) == ["logits", "taken"]
 
 
 def test_the_likeliest_logit_is_the_greedy_token(model, folder):
@@ -113,6 +135,28 @@ def test_inspect_tells_what_a_file_holds(model):
     assert len(found["fingerprint"]) == 64
 
 
+def test_inspect_and_tokenize_show_nothing_that_steers_a_terminal(folder):
+    hostile = "\x1b]0;title\x07\u202e\x9b2J"
+    writer = gguf.GGUFWriter(str(folder / "model.gguf"), "llama\x1b[2J")
+    writer.add_name(hostile)
+    writer.add_string(f"key{hostile}", hostile * 100)
+    writer.add_tokenizer_model("llama")
+    pieces = ["<unk>", "a", "\x1b[2Jb", "\u2581"]
+    writer.add_token_list(pieces)
+    writer.add_token_scores([0.0] * len(pieces))
+    writer.add_token_types([2, 1, 4, 1])
+    writer.add_tensor(f"t{hostile}", numpy.zeros(4, dtype=numpy.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    path = folder / "model.gguf"
+    shown = run("inspect", path, "--tensors", "--metadata").stdout.decode()
+    shown += run("tokenize", "--model", path, input=b"a\x1b[2Jb").stdout.decode()
+    assert "2Jb" in shown and "title" in shown
+    assert not set(shown) & set("\x1b\x07\u202e\x9b")
+
+
 def test_bench_prints_a_list_of_rates(model):
     results = parsed(
         *("bench", "--model", model, "--prompt-tokens", 8, "--decode-tokens", 4),
@@ -123,6 +167,12 @@ def test_bench_prints_a_list_of_rates(model):
         assert result["prefill_tokens_per_second"] > 0
         assert result["decode_tokens_per_second"] > 0
         assert result["peak_memory_bytes"] > 1 << 20
+
+
+def test_bench_has_room_for_as_many_as_it_takes(model):
+    sizes = ("--prompt-tokens", 2, "--decode-tokens", 2, "--runs", 1)
+    (result,) = parsed("bench", "--model", model, "--batch", 1024, *sizes)
+    assert result["batch"] == 1024 and result["decode_tokens_per_second"] > 0
 
 
 def names(value, path=""):

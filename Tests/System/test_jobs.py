@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import datetime
+import re
 import time
 import uuid
 
@@ -27,7 +28,7 @@ def test_a_submitted_job_can_be_polled_to_its_end(client):
     assert job.usage.output_tokens == 20 and job.usage.prompt_tokens >= 4
     assert job.attempt == 1 and job.spec.sampling.seed == 7
     assert job.spec.prompt == "Once upon a time"
-    assert len(job.model_fingerprint) == 64
+    assert re.fullmatch(r"[0-9a-f]{64}\.\d+", job.model_fingerprint)
     assert not job.HasField("error")
     times = [job.create_time, job.start_time, job.first_token_time, job.finish_time]
     nanoseconds = [each.ToNanoseconds() for each in times]

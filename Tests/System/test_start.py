@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from client import Client, spec
 from service import wait_until
 
 MARKS = ["Loading a model", "setting up the private PostgreSQL server"]
@@ -34,4 +35,11 @@ def test_a_start_may_be_broken_off_at_any_moment(own_service):
         service.stop()
         assert service.database_pid() is None
     service.start()
+    service.stop()
+
+
+def test_the_most_slots_that_can_be_set_are_served(own_service):
+    service = own_service("--slots", 1024).start()
+    with service.channel() as channel:
+        assert Client(channel).run(spec(max_tokens=2)).usage.output_tokens == 2
     service.stop()

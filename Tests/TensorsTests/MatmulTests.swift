@@ -19,8 +19,9 @@ struct MatmulTests {
     }
   }
 
+  /// Of the groups given; rows of other groups keep what was there, a 7.
   private func product(
-    _ matrix: PackedMatrix, _ rows: [[Float]], _ path: KernelPath
+    _ matrix: PackedMatrix, _ rows: [[Float]], _ path: KernelPath, groups: Range<Int>? = nil
   ) throws -> [Float] {
     let compute = try Compute(path: path)
     let input = try activations(rows, type: matrix.type, path: path)
@@ -28,7 +29,8 @@ struct MatmulTests {
     let stride = matrix.shape.rows + 1
     var out = [Float](repeating: 7, count: rows.count * stride)
     compute.matmul(
-      matrix, input, tokens: rows.count, groups: 0..<matrix.groups, out: &out, outStride: stride)
+      matrix, input, tokens: rows.count, groups: groups ?? 0..<matrix.groups, out: &out,
+      outStride: stride)
     for token in rows.indices { #expect(out[token * stride + matrix.shape.rows] == 7) }
     return out
   }
@@ -46,6 +48,43 @@ struct MatmulTests {
       for path in fastPaths {
         #expect(bits(try product(matrix, input, path)) == reference, "\(path) \(shape) x \(tokens)")
       }
+    }
+  }
+
+  @Test("A range of row groups is computed as in the whole, and nothing beside it")
+  func partOfTheGroups() throws {
+    var numbers = SeededNumbers(seed: 15)
+    for type in DType.allCases {
+      let shape = MatrixShape(rows: 150, columns: columns(type, 96))
+      let matrix = try pack(type, shape, randomMatrixBytes(type, shape, &numbers))
+      for tokens in [1, 3, 9] {
+        let input = (0..<tokens).map { _ in numbers.floats(shape.columns) }
+        for path in fastPaths + [.scalar] {
+          let whole = try product(matrix, input, path)
+          for groups in [1..<2, 3..<matrix.groups, 2..<5, 0..<1, 4..<4] {
+            let part = try product(matrix, input, path, groups: groups)
+            let rows = groups.lowerBound * 16..<min(groups.upperBound * 16, shape.rows)
+            let expected = whole.enumerated().map { index, value in
+              rows.contains(index % (shape.rows + 1)) ? value : 7
+            }
+            #expect(bits(part) == bits(expected), "\(type) \(path) \(groups) x \(tokens)")
+          }
+        }
+      }
+    }
+  }
+
+  @Test("No tokens give nothing", arguments: DType.allCases)
+  func noTokens(type: DType) throws {
+    var numbers = SeededNumbers(seed: 16)
+    let shape = MatrixShape(rows: 40, columns: columns(type, 64))
+    let matrix = try pack(type, shape, randomMatrixBytes(type, shape, &numbers))
+    for path in fastPaths + [.scalar] {
+      var out = [Float](repeating: 7, count: 41)
+      let input = try activations([numbers.floats(shape.columns)], type: type, path: path)
+      try Compute(path: path).matmul(
+        matrix, input, tokens: 0, groups: 0..<matrix.groups, out: &out, outStride: 41)
+      #expect(out.allSatisfy { $0 == 7 })
     }
   }
 

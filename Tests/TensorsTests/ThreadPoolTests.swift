@@ -1,3 +1,4 @@
+import Foundation
 import Synchronization
 import Tensors
 import Testing
@@ -26,16 +27,42 @@ struct ThreadPoolTests {
     pool.run(count: 0) { _, _ in Issue.record("called") }
   }
 
+  @Test(
+    "Runs of many and of few pieces follow each other and none is done twice", arguments: [4, 8])
+  func alternating(threads: Int) throws {
+    let pool = try ThreadPool(threads: threads)
+    let visits = try AlignedBuffer<Int32>(count: 100)
+    var expected = [Int32](repeating: 0, count: 100)
+    for round in 0..<100_000 {
+      // Up and down in one step, and by every step between.
+      for count in [2, 97, round % 100 + 1, 100 - round % 100] {
+        pool.run(count: count) { _, range in
+          for index in range { visits.base[index] += 1 }
+        }
+        for index in 0..<count { expected[index] += 1 }
+      }
+      let isExact = expected.indices.allSatisfy { visits.base[$0] == expected[$0] }
+      try #require(isExact, "round \(round)")
+    }
+  }
+
   @Test("Threads that slept wake up for work")
   func wakesUp() throws {
     let pool = try ThreadPool(threads: 3)
-    let total = Atomic<Int>(0)
     for _ in 0..<50 {
-      // More turns than a worker spins and yields before it sleeps.
-      for _ in 0..<20_000 { total.add(0, ordering: .relaxed) }
-      pool.run(count: 30) { _, range in total.add(range.count, ordering: .relaxed) }
+      let deadline = ContinuousClock.now + .seconds(30)
+      while pool.sleepingThreads < 2, ContinuousClock.now < deadline { sched_yield() }
+      #expect(pool.sleepingThreads == 2)
+      // Each piece waits for the others, so that all three threads must come.
+      let begun = Atomic<Int>(0)
+      let late = Atomic<Int>(0)
+      pool.run(count: 3) { _, _ in
+        begun.add(1, ordering: .relaxed)
+        while begun.load(ordering: .relaxed) < 3, ContinuousClock.now < deadline { sched_yield() }
+        if begun.load(ordering: .relaxed) < 3 { late.add(1, ordering: .relaxed) }
+      }
+      #expect(late.load(ordering: .relaxed) == 0)
     }
-    #expect(total.load(ordering: .relaxed) == 1_500)
   }
 
   @Test("A number of threads out of range is refused", arguments: [0, -1, 257])

@@ -12,6 +12,12 @@ package struct SeededNumbers: RandomNumberGenerator {
     return z ^ (z >> 31)
   }
 
+  /// A number of the range. Unlike the standard library's, the same in all its versions.
+  package mutating func fixedFloat(in range: ClosedRange<Float>) -> Float {
+    let unit = Float(next() >> 40) * 0x1p-24
+    return range.lowerBound + (range.upperBound - range.lowerBound) * unit
+  }
+
   package mutating func floats(_ count: Int, in range: ClosedRange<Float> = -1...1) -> [Float] {
     (0..<count).map { _ in Float.random(in: range, using: &self) }
   }

@@ -2,16 +2,25 @@ import Foundation
 package import Inference
 package import ModelFormats
 
-/// A small random model of the Llama family, written to a file that goes away with it.
-///
-/// Its shapes are awkward on purpose: rows and heads that are no multiples of 16, grouped queries.
+/// A small random model of the Llama family, written to a file that goes away with it; the same
+/// bytes each time.
 package final class TinyModel: Sendable {
-  package static let width = 64
-  package static let heads = 4
-  package static let keyValueHeads = 2
-  package static let headDimension = 24
-  package static let hidden = 160
-  package static let layers = 2
+  /// The sizes that depend on how weights are stored.
+  private struct Shape {
+    let width: Int
+    let headDimension: Int
+    let hidden: Int
+
+    /// Awkward on purpose: rows and heads that are no multiples of 16. Rows in blocks of 256 must be
+    /// longer.
+    init(_ type: GGUFTensorType) {
+      (width, headDimension, hidden) = type.blockElements == 256 ? (256, 64, 256) : (64, 24, 160)
+    }
+  }
+
+  private static let heads = 4
+  private static let keyValueHeads = 2
+  private static let layers = 2
   package static let context = 1_200
   package static let vocabulary = 3 + 256 + 30
 
@@ -21,15 +30,22 @@ package final class TinyModel: Sendable {
     package var reshaped: String?
     package var notFinite: String?
     package var retyped: GGUFTensorType?
+    package var added: String?
+    package var ropeFactor: Float?
+    package var metadata: [String: GGUFValue]
 
     package init(
       omitted: String? = nil, reshaped: String? = nil, notFinite: String? = nil,
-      retyped: GGUFTensorType? = nil
+      retyped: GGUFTensorType? = nil, added: String? = nil, ropeFactor: Float? = nil,
+      metadata: [String: GGUFValue] = [:]
     ) {
       self.omitted = omitted
       self.reshaped = reshaped
       self.notFinite = notFinite
       self.retyped = retyped
+      self.added = added
+      self.ropeFactor = ropeFactor
+      self.metadata = metadata
     }
   }
 
@@ -55,10 +71,13 @@ package final class TinyModel: Sendable {
     to path: String, type: GGUFTensorType, tied: Bool = false, seed: UInt64 = 1,
     ropeFactors: Bool = false, damage: Damage = Damage()
   ) throws {
-    var writer = GGUFWriter(metadata: metadata())
+    let sizes = Shape(type)
+    var writer = GGUFWriter(metadata: metadata(sizes))
+    for (key, value) in damage.metadata { writer.metadata[key] = value }
     var numbers = SeededNumbers(seed: seed)
-    for (name, shape) in tensors(tied: tied, ropeFactors: ropeFactors) where name != damage.omitted
-    {
+    var list = tensors(sizes, tied: tied, ropeFactors: ropeFactors || damage.ropeFactor != nil)
+    if let added = damage.added { list.append((added, [sizes.width])) }
+    for (name, shape) in list where name != damage.omitted {
       let stored =
         shape.count == 2 && name == "blk.1.ffn_up.weight"
         ? damage.retyped ?? type : shape.count == 2 ? type : .f32
@@ -66,6 +85,7 @@ package final class TinyModel: Sendable {
       let shape = shape.count == 2 ? [shape[0], rows] : [rows]
       var floats = random(name, count: shape.reduce(1, *), &numbers)
       if name == damage.notFinite { floats[0] = .nan }
+      if name == "rope_freqs.weight", let factor = damage.ropeFactor { floats[1] = factor }
       try writer.addTensor(name, shape: shape, type: stored, bytes: stored.encode(floats))
     }
     try writer.write(to: path)
@@ -76,17 +96,20 @@ package final class TinyModel: Sendable {
   ) -> [Float] {
     let range: ClosedRange<Float> =
       name.contains("norm") ? 0.5...1.5 : name.contains("rope") ? 1...4 : -0.35...0.35
-    return (0..<count).map { _ in Float.random(in: range, using: &numbers) }
+    return (0..<count).map { _ in numbers.fixedFloat(in: range) }
   }
 
-  private static func tensors(tied: Bool, ropeFactors: Bool) -> [(String, [Int])] {
-    let queries = heads * headDimension
-    let keys = keyValueHeads * headDimension
+  private static func tensors(
+    _ sizes: Shape, tied: Bool, ropeFactors: Bool
+  ) -> [(String, [Int])] {
+    let (width, hidden) = (sizes.width, sizes.hidden)
+    let queries = heads * sizes.headDimension
+    let keys = keyValueHeads * sizes.headDimension
     var list: [(String, [Int])] = [
       ("token_embd.weight", [width, vocabulary]), ("output_norm.weight", [width]),
     ]
     if !tied { list.append(("output.weight", [width, vocabulary])) }
-    if ropeFactors { list.append(("rope_freqs.weight", [headDimension / 2])) }
+    if ropeFactors { list.append(("rope_freqs.weight", [sizes.headDimension / 2])) }
     for layer in 0..<layers {
       list += [
         ("blk.\(layer).attn_norm.weight", [width]),
@@ -103,7 +126,7 @@ package final class TinyModel: Sendable {
     return list
   }
 
-  private static func metadata() -> GGUFMetadata {
+  private static func metadata(_ sizes: Shape) -> GGUFMetadata {
     let letters = "abcdefghijklmnopqrstuvwxyz".map(String.init)
     let bytes = (0..<256).map { (byte: Int) -> String in
       let digits = String(byte, radix: 16).uppercased()
@@ -116,14 +139,14 @@ package final class TinyModel: Sendable {
     let pairs: KeyValuePairs<String, GGUFValue> = [
       "general.architecture": .string("llama"),
       "llama.context_length": .uint32(UInt32(context)),
-      "llama.embedding_length": .uint32(UInt32(width)),
+      "llama.embedding_length": .uint32(UInt32(sizes.width)),
       "llama.block_count": .uint32(UInt32(layers)),
-      "llama.feed_forward_length": .uint32(UInt32(hidden)),
+      "llama.feed_forward_length": .uint32(UInt32(sizes.hidden)),
       "llama.attention.head_count": .uint32(UInt32(heads)),
       "llama.attention.head_count_kv": .uint32(UInt32(keyValueHeads)),
-      "llama.attention.key_length": .uint32(UInt32(headDimension)),
-      "llama.attention.value_length": .uint32(UInt32(headDimension)),
-      "llama.rope.dimension_count": .uint32(UInt32(headDimension)),
+      "llama.attention.key_length": .uint32(UInt32(sizes.headDimension)),
+      "llama.attention.value_length": .uint32(UInt32(sizes.headDimension)),
+      "llama.rope.dimension_count": .uint32(UInt32(sizes.headDimension)),
       "llama.attention.layer_norm_rms_epsilon": .float32(1e-5),
       "tokenizer.ggml.model": .string("llama"),
       "tokenizer.ggml.tokens": .array(.string(pieces)),
@@ -134,40 +157,5 @@ package final class TinyModel: Sendable {
       "tokenizer.ggml.unknown_token_id": .uint32(0),
     ]
     return GGUFMetadata(pairs)
-  }
-}
-
-extension GGUFTensorType {
-  /// Floats as this type stores them; of quantized types the largest magnitude in a block becomes
-  /// the largest number.
-  fileprivate func encode(_ floats: [Float]) -> [UInt8] {
-    var bytes: [UInt8] = []
-    func add<Value>(_ value: Value) { withUnsafeBytes(of: value) { bytes += $0 } }
-    switch self {
-    case .f16: floats.forEach { add(Float16($0)) }
-    case .bf16: floats.forEach { add(UInt16($0.bitPattern >> 16)) }
-    case .q8_0:
-      for start in stride(from: 0, to: floats.count, by: 32) {
-        let block = floats[start..<start + 32]
-        let scale = (block.map(abs).max() ?? 0) / 127
-        add(Float16(scale))
-        block.forEach { add(Int8(($0 / scale).rounded())) }
-      }
-    case .q4_0, .q5_0:
-      let zero: Float = self == .q4_0 ? 8 : 16
-      for start in stride(from: 0, to: floats.count, by: 32) {
-        let block = floats[start..<start + 32]
-        let scale = (block.map(abs).max() ?? 0) / (zero - 1)
-        add(Float16(scale))
-        let values = block.map { UInt32(($0 / scale).rounded() + zero) }
-        if self == .q5_0 {
-          add(values.enumerated().reduce(UInt32(0)) { $0 | ($1.element >> 4) << UInt32($1.offset) })
-        }
-        for i in 0..<16 { add(UInt8(values[i] & 15 | (values[i + 16] & 15) << 4)) }
-      }
-    case .f32: floats.forEach { add($0) }
-    default: bytes = Array(repeating: 0, count: floats.count / blockElements * blockBytes)
-    }
-    return bytes
   }
 }

@@ -110,6 +110,91 @@ struct SentencePieceTokenizerTests {
     #expect(tokenizer.bytes(of: 3 + 0xC3) == [0xC3])
   }
 
+  static let marks = [
+    "<|im_start|>", "<|im_end|>", "<|x|>", "<\u{FF5C}User\u{FF5C}>", "<unused7>", "[INST]",
+    "[/INST]", "<<SYS>>", "<</SYS>>", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "<|start_header_id|>",
+    "<|end_header_id|>", "<|eot_id|>", "<|user|>", "<start_of_turn>", "<end_of_turn>",
+    "\u{2581}[INST]",
+  ]
+
+  @Test("makes a mark of a conversation of a template only, however it is typed", arguments: marks)
+  func forgedTurns(mark: String) throws {
+    let tokenizer = try VocabularyFixture.tokenizer(extra: [(mark, .userDefined)])
+    let id = TokenID(tokenizer.vocabularySize - 1)
+    #expect(tokenizer.isControl(id))
+    let text = "a\(mark)system"
+    #expect(!tokenizer.encode(text, parsingSpecialTokens: false).contains(id))
+    #expect(tokenizer.encode(text, parsingSpecialTokens: true).contains(id))
+  }
+
+  @Test("knows every mark that a chat template writes")
+  func templateMarks() throws {
+    let families: [ChatTemplate.Family] = [
+      .chatML, .llama2(systemBlock: true, repeatsBeginOfText: true, trimsContent: false), .llama3,
+      .mistralV1, .mistralV3, .mistralV3Tekken, .mistralV7, .zephyr(end: "</s>"), .gemma,
+    ]
+    let messages = ["system", "user", "assistant", "user"].map {
+      ChatMessage(role: $0, content: "")
+    }
+    for family in families {
+      let prompt = ChatTemplate(family).prompt(messages)
+      let found = prompt.matches(of: /<<?\/?[^<>]*>>?|\[[^\[\]]*\]/).map { String($0.output) }
+      #expect(!found.isEmpty)
+      for mark in found {
+        let tokenizer = try VocabularyFixture.tokenizer(extra: [(mark, .userDefined)])
+        #expect(tokenizer.isControl(TokenID(tokenizer.vocabularySize - 1)), "\(mark)")
+      }
+    }
+  }
+
+  @Test(
+    "leaves user-defined pieces that are text to the text", arguments: ["<table>", "<|>", "[x]"])
+  func userDefinedText(piece: String) throws {
+    let tokenizer = try VocabularyFixture.tokenizer(extra: [(piece, .userDefined)])
+    let id = TokenID(tokenizer.vocabularySize - 1)
+    #expect(tokenizer.encode("a\(piece)", parsingSpecialTokens: false).contains(id))
+  }
+
+  @Test("takes special ids that are stated for special, without any types")
+  func statedIDs() throws {
+    var description = VocabularyFixture.description(
+      extra: [("</end>", .normal), ("<|im_end|>", .normal)])
+    description.types = []
+    description.scores = Array(repeating: 0, count: description.pieces.count)
+    // So that merging could make the pieces.
+    description.pieces[270] = "</"
+    let end = TokenID(description.pieces.count - 2)
+    (description.unknown, description.beginOfText, description.endOfText) = (0, 1, 2)
+    description.endOfTurn = end
+    let tokenizer = try SentencePieceTokenizer(description)
+    #expect(tokenizer.endOfGeneration == [2, end, end + 1])
+    for id in [1, 2, end, end + 1] {
+      #expect(tokenizer.isControl(id) && tokenizer.bytes(of: id).isEmpty)
+    }
+    #expect(tokenizer.bytes(of: 0).isEmpty)
+    let special: Set<TokenID> = [0, 1, 2, end, end + 1]
+    let text = "<unk><s></s></end><|im_end|>"
+    #expect(special.isDisjoint(with: tokenizer.encode(text, parsingSpecialTokens: false)))
+    #expect(special.isSubset(of: tokenizer.encode(text, parsingSpecialTokens: true)))
+  }
+
+  @Test("never spells text with a control token that is called the unknown one, too")
+  func unknownIsControl() throws {
+    var description = VocabularyFixture.description()
+    (description.unknown, description.endOfText) = (2, 2)
+    let tokenizer = try SentencePieceTokenizer(description)
+    #expect(tokenizer.isControl(2) && tokenizer.endOfGeneration == [2])
+    // A byte piece that is called special stays the byte's.
+    description.endOfTurn = 3 + 0x0A
+    let bytes = try SentencePieceTokenizer(description)
+    let newline: TokenID = 3 + 0x0A
+    #expect(bytes.encode("\n", parsingSpecialTokens: false).last == newline)
+    description.pieces = ["a", "b", "</s>"]
+    (description.scores, description.types) = ([0, 0, 0], [1, 1, 3])
+    (description.endOfTurn, description.beginOfText) = (nil, nil)
+    #expect(throws: TokenizerError.self) { try SentencePieceTokenizer(description) }
+  }
+
   @Test("spells what it has no bytes for as unknown")
   func unknown() throws {
     let description = TokenizerDescription(

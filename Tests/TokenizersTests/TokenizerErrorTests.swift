@@ -40,6 +40,17 @@ struct TokenizerErrorTests {
     #expect(error?.message.contains("llama") == true)
   }
 
+  @Test("and whose kind is no name shows nothing of it")
+  func hostileKind() {
+    for kind in ["\u{1B}[2J", String(repeating: "x", count: 100_000), "a b"] {
+      let error = #expect(throws: TokenizerError.self) {
+        try makeTokenizer(from: Self.changed { $0.model = kind })
+      }
+      #expect(error?.code == .unsupportedModel)
+      #expect(error?.message.contains(kind) == false && (error?.message.count ?? 0) < 200)
+    }
+  }
+
   private static func changed(
     _ change: (inout TokenizerDescription) -> Void
   ) -> TokenizerDescription {

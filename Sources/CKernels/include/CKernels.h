@@ -237,7 +237,9 @@ void mk_rope(mk_path path, const float *cosines, const float *sines, size_t pair
 
 /* Cosines and sines of position * frequency[i], i < pairs, each [positions][pairs]; computed in
  * double precision by polynomials of our own (so that they are the same everywhere), then
- * rounded.
+ * rounded. Angles must be under 2^51, so that the quarter turns in them can be counted exactly;
+ * models stay far below: 2^24 positions times a frequency of at most 1, times at most 2^10 for a
+ * linear factor and 2^10 for a pair's own.
  */
 void mk_rope_table(size_t first_position, size_t positions, const double *frequencies, size_t pairs,
                    float *cosines, float *sines);
@@ -263,6 +265,8 @@ typedef void (*mk_work)(void *context, size_t thread, size_t begin, size_t end);
  */
 mk_thread_pool *mk_thread_pool_create(size_t threads);
 void mk_thread_pool_destroy(mk_thread_pool *pool);
+/* Threads of the pool that sleep and must be woken for the next run. */
+size_t mk_thread_pool_sleepers(mk_thread_pool *pool);
 /* Runs `work` over [0, count) in pieces of `grain`, and returns when all are done. One caller at
  * a time.
  */

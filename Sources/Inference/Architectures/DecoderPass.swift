@@ -84,6 +84,8 @@ final class DecoderPass {
 
   /// Computes the logits of rows of the last batch, at most `maxLogitRows`, into `logits`.
   func computeLogits(rows: some Collection<Int>) {
+    // A step of nothing but beginnings of prompts has none.
+    guard !rows.isEmpty else { return }
     let width = configuration.width
     for (index, row) in rows.enumerated() {
       compute.rmsNorm(

@@ -27,9 +27,15 @@ final class DecoderWeights: Sendable {
   /// What every rotation frequency is multiplied by.
   let ropeScale: Double
 
-  /// Bytes of the packed matrices.
+  /// The factors that rotation frequencies may be divided by, from the largest that occur with room
+  /// to spare: beyond these, angles could not be reduced (see `mk_rope_table`).
+  static let ropeFactorRange: ClosedRange<Float> = 0x1p-10...0x1p20
+
+  /// Bytes of the packed matrices and the embedding.
   var byteCount: Int {
-    layers.flatMap(\.matrices).reduce(output.byteCount) { $0 + $1.byteCount }
+    layers.flatMap(\.matrices).reduce(output.byteCount + embedding.byteCount) {
+      $0 + $1.byteCount
+    }
   }
 
   /// Reads and repacks all tensors; throws naming the first that is wrong.
@@ -57,13 +63,14 @@ final class DecoderWeights: Sendable {
     ropeFactors =
       try tensors.vectorIfPresent(
         "rope_freqs.weight", count: configuration.ropeDimension / 2) ?? []
-    guard ropeFactors.allSatisfy({ $0.isFinite && $0 > 0 }) else {
+    guard ropeFactors.allSatisfy(Self.ropeFactorRange.contains) else {
       throw InferenceError(
         code: .tensorInvalid,
-        message: "The tensor rope_freqs.weight holds factors that are not positive numbers; "
+        message: "The tensor rope_freqs.weight holds factors that are not from 2^-10 to 2^20; "
           + "convert the model again.",
         context: ["tensor": "rope_freqs.weight"])
     }
+    try tensors.refuseUnused()
   }
 
   private static func layer(

@@ -1,27 +1,32 @@
 import ModelFormats
 import Tensors
 
-/// The token embedding, read row by row from the mapped file.
+/// The token embedding, as the file stores it.
+///
+/// A copy, like all weights: what a model computes must not change when somebody writes over its
+/// file.
 struct EmbeddingTable: Sendable {
-  private let file: GGUFFile
-  private let info: GGUFTensorInfo
+  private let rows: [UInt8]
   private let type: DType
   private let columns: Int
 
-  /// Finds and checks the table.
+  /// Bytes held.
+  var byteCount: Int { rows.count }
+
+  /// Finds, checks and copies the table.
   init(
     _ name: String, tensors: ModelTensors, vocabulary: Int, width: Int
   ) throws(InferenceError) {
-    info = try tensors.tensor(name, shape: [width, vocabulary])
+    let info = try tensors.tensor(name, shape: [width, vocabulary])
     type = try ModelTensors.type(of: info)
-    file = tensors.file
+    rows = tensors.file.withBytes(of: info) { [UInt8]($0) }
     columns = width
   }
 
   /// Writes the rows of the tokens, one after the other; ids are in range.
   func read(_ tokens: some Collection<Int32>, out: UnsafeMutablePointer<Float>) {
     let rowBytes = type.rowBytes(columns: columns)
-    file.withBytes(of: info) { bytes in
+    rows.withUnsafeBytes { bytes in
       guard let base = bytes.baseAddress else { return }
       for (index, token) in tokens.enumerated() {
         Compute.dequantize(

@@ -2,11 +2,21 @@ import ModelFormats
 import Tensors
 
 /// The tensors of a model file, each checked against the shape that the configuration asks for.
-struct ModelTensors {
+///
+/// It remembers which were asked for: a tensor that nobody asks for is a part of the model that is
+/// not computed here, such as a bias, and the text would be wrong without it.
+final class ModelTensors {
   /// The file.
   let file: GGUFFile
   /// Threads that repack.
-  let pool: ThreadPool
+  private let pool: ThreadPool
+  private var used: Set<String> = []
+
+  /// No tensor is asked for yet.
+  init(file: GGUFFile, pool: ThreadPool) {
+    self.file = file
+    self.pool = pool
+  }
 
   /// A weight matrix, repacked.
   ///
@@ -41,6 +51,21 @@ struct ModelTensors {
     file.tensorIfPresent(named: name) == nil ? nil : try vector(name, count: count)
   }
 
+  /// Throws `modelUnsupported` naming the first tensor that was never asked for, unless it holds
+  /// what is computed here anyway.
+  func refuseUnused() throws(InferenceError) {
+    let derived = [".attn_rot_embd", ".attn_rot_embd.weight"]
+    let unused = file.tensors.first { tensor in
+      !used.contains(tensor.name) && !derived.contains(where: tensor.name.hasSuffix)
+    }
+    guard let unused else { return }
+    throw InferenceError(
+      code: .modelUnsupported,
+      message: "The model has a tensor \(quoted(unused.name)), which is not computed here, so its "
+        + "text would be wrong; use a model of the family without it.",
+      context: ["tensor": printable(unused.name, limit: 80)])
+  }
+
   /// A tensor's description; throws `tensorInvalid` where it is missing or has another shape.
   func tensor(_ name: String, shape: [Int]) throws(InferenceError) -> GGUFTensorInfo {
     guard let info = file.tensorIfPresent(named: name) else {
@@ -56,6 +81,7 @@ struct ModelTensors {
           + "asks for \(shape); convert the model again.",
         context: ["tensor": name])
     }
+    used.insert(name)
     return info
   }
 

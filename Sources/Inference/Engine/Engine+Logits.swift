@@ -8,6 +8,21 @@ extension Engine {
   /// nothing in the result. Throws `requestInvalid` or `promptTooLong` for tokens that cannot be
   /// run, and `noRoom` where sequences in flight leave too little of the cache.
   public func logits(tokens: [Int32], chunk: Int? = nil) throws(InferenceError) -> [Float] {
+    var result: [Float] = []
+    try logits(tokens: tokens, chunk: chunk) { rows in
+      result.append(contentsOf: rows)
+      return true
+    }
+    return result
+  }
+
+  /// The same, a few rows at a time, for texts whose logits are too many to be held at once.
+  ///
+  /// `receive` gets whole rows in order and says whether to go on; their memory is used again
+  /// afterwards.
+  public func logits(
+    tokens: [Int32], chunk: Int? = nil, _ receive: (UnsafeBufferPointer<Float>) -> Bool
+  ) throws(InferenceError) {
     let vocabulary = model.configuration.vocabularySize
     guard !tokens.isEmpty, tokens.allSatisfy((0..<Int32(vocabulary)).contains) else {
       throw InferenceError(
@@ -32,8 +47,6 @@ extension Engine {
     defer { scheduler.pool.release(all: blocks) }
     table.set(blocks)
     let size = min(max(chunk ?? options.maxTokensPerStep, 1), options.maxTokensPerStep)
-    var result: [Float] = []
-    result.reserveCapacity(tokens.count * vocabulary)
     for start in stride(from: 0, to: tokens.count, by: size) {
       let end = min(start + size, tokens.count)
       batch.removeAll()
@@ -42,11 +55,10 @@ extension Engine {
       for first in stride(from: 0, to: end - start, by: pass.maxLogitRows) {
         let rows = first..<min(first + pass.maxLogitRows, end - start)
         pass.computeLogits(rows: rows)
-        result.append(
-          contentsOf: UnsafeBufferPointer(
-            start: pass.logits(at: 0), count: rows.count * vocabulary))
+        let found = UnsafeBufferPointer(
+          start: pass.logits(at: 0), count: rows.count * vocabulary)
+        guard receive(found) else { return }
       }
     }
-    return result
   }
 }

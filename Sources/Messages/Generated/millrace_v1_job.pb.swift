@@ -248,7 +248,7 @@ public nonisolated struct Millrace_V1_Job: @unchecked Sendable {
     set {_uniqueStorage()._requestID = newValue}
   }
 
-  /// SHA-256 of the model file that makes the output, in hexadecimal; from the first token on.
+  /// The fingerprint of the model that makes the output (see Model); from the first token on.
   public var modelFingerprint: String {
     get {_storage._modelFingerprint}
     set {_uniqueStorage()._modelFingerprint = newValue}

@@ -28,7 +28,8 @@ public nonisolated struct Millrace_V1_Model: Sendable {
   /// The name that jobs ask for.
   public var name: String = String()
 
-  /// SHA-256 of the model file, in hexadecimal.
+  /// SHA-256 of the model file in hexadecimal, a point, and the revision of the arithmetic: outputs
+  /// are the same bytes only where both are the same.
   public var fingerprint: String = String()
 
   /// The family, such as `llama`.

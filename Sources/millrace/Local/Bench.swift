@@ -64,11 +64,12 @@ struct Bench: AsyncParsableCommand {
         let engine = try Engine(
           model: language,
           options: EngineOptions(
-            maxSequences: size, contextLength: promptTokens + decodeTokens,
+            maxSequences: size, maxTokensPerStep: max(512, size),
+            contextLength: promptTokens + decodeTokens,
             threads: model.threads, kernelPath: model.kernels,
-            kvCacheBytes: nil,
-            // Runs repeat the same prompts, which must be computed to be measured.
-            cachesPrefixes: false))
+            // Room for all of them at once, which is what is measured. Runs repeat the same prompts,
+            // which must be computed each time.
+            kvCacheBytes: .max, cachesPrefixes: false))
         var measured: [BenchRun] = []
         for run in 0...runs {
           let figures = try measure(engine, size, vocabulary: language.vocabularySize)
@@ -103,7 +104,10 @@ struct Bench: AsyncParsableCommand {
     while engine.hasWork {
       let outputs = try engine.step()
       if prefilled != nil { decoded += outputs.reduce(0) { $0 + $1.tokens.count } }
-      for output in outputs { waiting.remove(output.sequence) }
+      for output in outputs {
+        if let failure = output.failure { throw failure }
+        waiting.remove(output.sequence)
+      }
       if waiting.isEmpty, prefilled == nil { prefilled = .now }
     }
     let end = ContinuousClock.now

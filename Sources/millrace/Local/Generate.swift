@@ -30,6 +30,7 @@ struct Generate: AsyncParsableCommand {
     defer { interruption.cancel() }
     try explaining {
       let start = ContinuousClock.now
+      let options = sampling.options
       let language = try model.load()
       let prompt = language.encodePrompt(try PromptArgument.text(prompt))
       let engine = try Engine(
@@ -40,8 +41,8 @@ struct Generate: AsyncParsableCommand {
       let loaded = ContinuousClock.now
       try engine.add(
         GenerationRequest(
-          sequence: 1, promptTokens: prompt, options: sampling.options))
-      var result = Generated(promptIds: prompt)
+          sequence: 1, promptTokens: prompt, options: options))
+      var result = Generated(promptIds: prompt, seed: options.seed)
       var firstToken: ContinuousClock.Instant?
       while engine.hasWork {
         for output in try engine.step() {
@@ -64,7 +65,7 @@ struct Generate: AsyncParsableCommand {
         try Output.json(result)
       } else {
         Output.line("")
-        Output.remark(result.timings.line(tokens: result.ids.count))
+        Output.remark(result.timings.line(tokens: result.ids.count) + " · seed \(options.seed)")
       }
     }
   }
@@ -93,11 +94,13 @@ struct Generated: Encodable {
   var ids: [Int32] = []
   var text = ""
   var finishReason = ""
+  var seed: UInt64
   var logprobs: [Logprobs]?
   var timings = Timings()
 
-  init(promptIds: [Int32]) {
+  init(promptIds: [Int32], seed: UInt64) {
     self.promptIds = promptIds
+    self.seed = seed
   }
 }
 
@@ -128,7 +131,7 @@ struct Timings: Encodable {
 }
 
 extension SamplingFlags {
-  /// The engine's form. A seed that was not given is drawn.
+  /// The engine's form. A seed that was not given is drawn, each time anew.
   var options: SamplingOptions {
     SamplingOptions(
       maxTokens: Int(maxTokens), temperature: greedy ? 0 : temperature, topK: Int(topK), topP: topP,

@@ -36,8 +36,8 @@ struct Inspect: AsyncParsableCommand {
     let summary = file.summary
     var table = Table("PROPERTY", "VALUE")
     table.add("format", "GGUF version \(summary.version)")
-    table.add("architecture", summary.architecture ?? "none")
-    if let name = summary.name { table.add("name", name) }
+    table.add("architecture", summary.architecture.map { printable($0, limit: 80) } ?? "none")
+    if let name = summary.name { table.add("name", printable(name, limit: 200)) }
     table.add("file", "\(summary.fileBytes) bytes")
     table.add("parameters", "\(summary.parameters) in \(summary.tensors) tensors")
     for type in summary.types {
@@ -58,7 +58,7 @@ struct Inspect: AsyncParsableCommand {
     if metadata {
       Output.line("")
       for (key, value) in file.metadata.values.sorted(by: { $0.key < $1.key }) {
-        Output.line("\(key) = \(value.brief)")
+        Output.line("\(printable(key, limit: 200)) = \(printable(value.brief, limit: 201))")
       }
     }
     if tensors {
@@ -66,7 +66,7 @@ struct Inspect: AsyncParsableCommand {
       var table = Table("TENSOR", "TYPE", "SHAPE")
       for tensor in file.tensors {
         let shape = tensor.shape.map(String.init).joined(separator: "x")
-        table.add(tensor.name, "\(tensor.type)", shape)
+        table.add(printable(tensor.name, limit: 64), "\(tensor.type)", shape)
       }
       Output.line(table.text)
     }
@@ -98,6 +98,14 @@ private struct Inspected: Encodable {
   }
 }
 
+extension String {
+  /// At most so many scalars, for one Character can be of any size.
+  fileprivate func firstScalars(_ limit: Int) -> String {
+    let isLonger = !unicodeScalars.dropFirst(limit).isEmpty
+    return isLonger ? String(unicodeScalars.prefix(limit)) + "…" : self
+  }
+}
+
 extension GGUFValue {
   /// The value on one short line; arrays by their type and count.
   fileprivate var brief: String {
@@ -105,7 +113,7 @@ extension GGUFValue {
     case .float32(let value): "\(value)"
     case .float64(let value): "\(value)"
     case .bool(let value): "\(value)"
-    case .string(let value): value.count > 200 ? "\(value.prefix(200))…" : value
+    case .string(let value): value.firstScalars(200)
     case .array: typeName
     default: integer.map(String.init) ?? typeName
     }

@@ -50,15 +50,10 @@ struct Logits: AsyncParsableCommand {
         options: EngineOptions(
           maxSequences: 1, contextLength: max(ids.count, 2), threads: model.threads,
           kernelPath: model.kernels))
-      let logits = try engine.logits(tokens: ids, chunk: chunk)
-      let data = logits.withUnsafeBytes { Data($0) }
-      do {
-        try data.write(to: URL(fileURLWithPath: out), options: .atomic)
-      } catch {
-        throw CommandFailure(
-          "--out \(out) cannot be written; give a file in a folder that is there and can be written"
-        )
-      }
+      let file = try PartialFile(out, flag: "--out")
+      defer { file.discard() }
+      try engine.logits(tokens: ids, chunk: chunk) { file.append(UnsafeRawBufferPointer($0)) }
+      try file.finish()
       let vocabulary = language.vocabularySize
       if json {
         try Output.json(["tokens": ids.count, "vocabulary": vocabulary])

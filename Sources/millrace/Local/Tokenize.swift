@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Inference
+import ModelFormats
 import Tokenizers
 
 struct Tokenize: AsyncParsableCommand {
@@ -32,7 +33,7 @@ struct Tokenize: AsyncParsableCommand {
       if json {
         try Output.json(["ids": ids])
       } else {
-        for id in ids { Output.line("\(id)\t\(tokenizer.token(id))") }
+        for id in ids { Output.line("\(id)\t\(printable(tokenizer.token(id), limit: 200))") }
       }
     }
   }
