@@ -30,6 +30,21 @@ def folder():
     shutil.rmtree(path)
 
 
+def test_the_bundled_storyteller_is_the_default(model, folder):
+    (folder / "storyteller-q8_0.gguf").symlink_to(model)
+    bundled = {"MILLRACE_MODEL_FOLDER": str(folder)}
+    flags = ["generate", "--prompt", "Once", "--max-tokens", 4, "--temperature", 0, "--json"]
+    ids = [
+        json.loads(run(*flags, *more, env=bundled).stdout)["ids"]
+        for more in ([], ["--model", model])
+    ]
+    assert ids[0] == ids[1] and len(ids[0]) == 4
+    assert run("tokenize", input=b"Once", env=bundled).stdout.startswith(b"1\t")
+    for command in (flags, ["tokenize"], ["serve", "--data-dir", folder / "data"]):
+        done = run(*command, input=b"", env={"MILLRACE_MODEL_FOLDER": "/nowhere"})
+        assert done.returncode != 0 and b"--model" in done.stderr, done.stderr
+
+
 def test_tokenize_prints_ids(model):
     ids = parsed("tokenize", "--model", model, input=b"Once upon a time")
     assert set(ids) == {"ids"} and ids["ids"][0] == 1

@@ -38,7 +38,6 @@ WRONG = [
         )
     ],
     # Generating.
-    (["generate", "--prompt", "a"], "--model"),
     (["generate", "--model", "MODEL"], "--prompt"),
     ([*GENERATE, "--max-tokens", "0"], "--max-tokens must be at least 1"),
     ([*GENERATE, "--max-tokens", "-3"], "--max-tokens must be at least 1"),

@@ -6,8 +6,8 @@ extension KernelPath: ExpressibleByArgument {}
 
 /// A model that is run here, without a service.
 struct ModelFlags: ParsableArguments {
-  @Option(help: "The model, a GGUF file.")
-  var model: String
+  @Option(name: .customLong("model"), help: "The model, a GGUF file. [the bundled storyteller]")
+  var path: String?
 
   @Option(parsing: .unconditional, help: "Threads that compute, 1 to 256. [one a core]")
   var threads: Int?
@@ -24,7 +24,8 @@ struct ModelFlags: ParsableArguments {
   func load() throws -> LanguageModel {
     try explaining {
       try LanguageModel.load(
-        path: model, options: LoadOptions(kernelPath: kernels, threads: threads))
+        path: path ?? BundledModels().required(),
+        options: LoadOptions(kernelPath: kernels, threads: threads))
     }
   }
 }

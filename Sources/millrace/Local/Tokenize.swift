@@ -13,8 +13,8 @@ struct Tokenize: AsyncParsableCommand {
       Example: echo -n "Once upon" | millrace tokenize --model model.gguf --json
       """)
 
-  @Option(help: "A GGUF file.")
-  var model: String
+  @Option(help: "A GGUF file. [the bundled storyteller]")
+  var model: String?
 
   @Flag(help: "Leave out the begin-of-text token.")
   var noBos = false
@@ -24,7 +24,8 @@ struct Tokenize: AsyncParsableCommand {
 
   func run() async throws {
     try explaining {
-      let tokenizer = try LanguageModel.loadTokenizer(path: model)
+      let tokenizer = try LanguageModel.loadTokenizer(
+        path: model ?? BundledModels().required())
       let text = try PromptArgument.text("-")
       var ids = tokenizer.encode(text, parsingSpecialTokens: false)
       if !noBos, tokenizer.addsBeginOfText, let begin = tokenizer.beginOfText {
