@@ -76,6 +76,17 @@ import Testing
     await speaker.close()
   }
 
+  @Test("a notification that comes with the answer to a statement is not waited for in vain")
+  func withAnswer() async throws {
+    let connection = try await connect()
+    try await connection.listen("news")
+    // The session's own words come before the end of the answer.
+    try await connection.query("SELECT pg_notify('news', 'mine')")
+    let notification = try await withLimit { try await connection.nextNotification() }
+    #expect(notification.payload == "mine")
+    await connection.close()
+  }
+
   @Test("waiting for a notification ends with the task, or with the session")
   func endOfListening() async throws {
     let configuration = try await freshDatabase()

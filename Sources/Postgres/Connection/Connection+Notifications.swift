@@ -27,6 +27,8 @@ extension Connection {
       isBusy = false
       if isBroken { handle.close() }
     }
+    // What came with the answer to a statement has been read from the socket already.
+    while let notification = handle.nextNotification() { keep(notification) }
     while notifications.isEmpty {
       switch await Reactor.shared.cancellableWait(
         for: .read, on: PQsocket(handle.pointer), until: nil)
