@@ -60,16 +60,26 @@ def wait_for_the_middle(service, watchers):
     """Waits until some output is seen and some job runs that has output, while most jobs wait.
 
     With few slots the jobs that wait are more than any machine runs before what the test does next.
+    The service is halted when this returns: what is true of its jobs stays true until the test
+    kills it, or lets it go on.
     """
     wait_until(lambda: watchers.received() > 0, 60, "output")
 
     def is_in_the_middle():
+        service.process.send_signal(signal.SIGSTOP)
+        ((busy,),) = service.sql(
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+            " AND state <> 'idle' AND pid <> pg_backend_pid()"
+        )
         ((running, waiting),) = service.sql(
             "SELECT count(*) FILTER (WHERE state = 'running' AND output_tokens > 0),"
             " count(*) FILTER (WHERE state = 'queued') FROM millrace.jobs"
         )
+        if busy == "0" and running != "0":
+            return True
+        service.process.send_signal(signal.SIGCONT)
         assert int(waiting) > JOBS // 2, "the jobs have run too far for this test"
-        return int(running) > 0
+        return False
 
     wait_until(is_in_the_middle, 60, "a running job with committed tokens")
 
@@ -146,6 +156,7 @@ def test_jobs_go_on_after_a_kill_of_the_database_alone(own_service, undisturbed)
     wait_for_the_middle(service, watchers)
     first = service.database_pid()
     service.kill_database()
+    service.process.send_signal(signal.SIGCONT)
     wait_until(lambda: service.database_pid() not in (None, first), 30, "a new database")
     check(service, client, jobs, watchers, undisturbed)
     assert service.process.poll() is None
@@ -157,6 +168,7 @@ def test_a_drained_service_hands_its_jobs_back(own_service, undisturbed):
     service = own_service("--slots", 2).start()
     client, jobs, watchers = begin(service)
     wait_for_the_middle(service, watchers)
+    service.process.send_signal(signal.SIGCONT)
     service.stop()
     assert service.database_pid() is None
     assert watchers.received() < JOBS * TOKENS
