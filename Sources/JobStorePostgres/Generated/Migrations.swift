@@ -238,18 +238,26 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS jobs_finish_index ON millrace.jobs
 DROP INDEX CONCURRENTLY IF EXISTS millrace.jobs_claim_index;
 """##),
     Migration(
-      number: 3, name: "whole-chunks",
+      number: 3, name: "executor-process-start",
       sql: ##"""
--- Chunks that are plain lists of token ids, and executors that can be told from later processes
--- with the same number.
+-- Executors that can be told from later processes with the same number.
 --
--- Both statements change the catalog only. They need each table for a moment by themselves: whoever
--- has read it in a transaction that is still open keeps them waiting, and they keep all others
--- waiting. So they give up soon, and the migrator tries again.
-SET LOCAL lock_timeout = '1s';
+-- It changes the catalog only, but needs the table for a moment by itself: whoever has read it in a
+-- transaction that is still open keeps it waiting, and it keeps all others waiting. So it gives up
+-- very soon, and the migrator tries again.
+SET LOCAL lock_timeout = '50ms';
 
 -- When the process began, in the ticks of its machine's clock; NULL where that is not known.
 ALTER TABLE millrace.executors ADD COLUMN process_start bigint;
+"""##),
+    Migration(
+      number: 4, name: "plain-chunks",
+      sql: ##"""
+-- Chunks that are plain lists of token ids.
+--
+-- It changes the catalog only, and gives up soon where somebody reads the table, as the migration
+-- before it. The two are apart, so that neither table stays locked while the other one is waited for.
+SET LOCAL lock_timeout = '50ms';
 
 -- Not checked for what is stored already: that would read the whole table.
 ALTER TABLE millrace.output_chunks ADD CONSTRAINT output_chunks_plain_check CHECK

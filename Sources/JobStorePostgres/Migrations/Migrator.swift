@@ -27,6 +27,9 @@ public struct Migrator: Sendable {
 
   private static let lockPause = Duration.milliseconds(100)
 
+  /// The longest pause before a migration asks for a table's lock again.
+  private static let longestLockPause = Duration.seconds(5)
+
   /// How often it is said what a statement waits for.
   package static let defaultReportInterval = Duration.seconds(10)
 
@@ -131,9 +134,11 @@ public struct Migrator: Sendable {
   }
 
   /// Applies a migration that is a transaction. One that limits how long it waits for a lock is
-  /// tried again, until those who hold it are done: others get their turn in between.
+  /// tried again, until those who hold it are done. Whoever wants the same table waits behind it while
+  /// it asks, so it asks less and less often.
   private func applyWhole(_ migration: Migration, on connection: Connection) async throws {
     var nextReport = ContinuousClock.now
+    var pause = Self.lockPause
     while true {
       do {
         return try await connection.transaction { connection in
@@ -146,7 +151,8 @@ public struct Migrator: Sendable {
             "migration \(migration.number) waits for transactions that use the same tables")
           nextReport = .now + reportInterval
         }
-        try await Task.sleep(for: Self.lockPause)
+        try await Task.sleep(for: pause)
+        pause = min(pause * 2, Self.longestLockPause)
       }
     }
   }
