@@ -84,7 +84,8 @@ extension Executor {
   }
 
   /// Finds the write that a batch was refused for; the others go through. One that breaks the
-  /// store's rules fails its job. Any other error is the store's, and no fault of the job's.
+  /// store's rules fails its job. Any other error is the store's, and another attempt may do better:
+  /// it counts, so that a job whose output is never taken does not go round for ever.
   private func writeAlone(_ sequence: UInt64, _ write: LeaseWrite, _ loop: StepLoop) async {
     do {
       let results = try await self.write([write], loop, retries: .max, defectRetries: 1)
@@ -92,10 +93,10 @@ extension Executor {
     } catch  where error.isPassing {
       active.withLock { $0.didPostpone(sequence, write) }
     } catch  where write.chunk == nil || error.code != .invalid {
-      // Let go of the job: a heartbeat hands it back, with what was committed of it.
       logger.error(
-        "A job's output cannot be stored; it goes back to the queue",
+        "A job's output cannot be stored; this attempt is given up",
         metadata: ["job": "\(write.lease.job)", "error": "\(error)"])
+      await abandon(write.lease)
       settle(sequence, write, .leaseLost, loop)
     } catch {
       let failure = JobFailure(
@@ -103,6 +104,17 @@ extension Executor {
       active.withLock { $0.didRefuse(sequence, write, failure) }
       loop.remove([sequence])
       writeBell.ring()
+    }
+  }
+
+  /// Gives a job up. Where that fails too, a heartbeat hands it back, as a job that nobody knows of.
+  private func abandon(_ lease: Lease) async {
+    do {
+      try await store.abandon([lease], executor: id)
+    } catch {
+      logger.error(
+        "A job cannot be given up; it returns to the queue after a lease's time",
+        metadata: ["job": "\(lease.job)", "error": "\(error)"])
     }
   }
 

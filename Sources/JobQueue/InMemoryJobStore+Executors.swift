@@ -72,13 +72,21 @@ extension InMemoryJobStore {
     _ leases: [Lease], executor: ExecutorID
   ) async throws(JobStoreError) {
     try change { state, signals in
-      let held = leases.compactMap { lease -> Job? in
-        guard let job = state.jobs[lease.job]?.job, job.isHeld(under: lease),
-          job.executor == executor
-        else { return nil }
-        return job
+      signals += JobSignal.requeued(state.release(state.held(leases, by: executor)))
+    }
+  }
+
+  public func abandon(
+    _ leases: [Lease], executor: ExecutorID
+  ) async throws(JobStoreError) {
+    let now = now()
+    try change { state, signals in
+      var abandoned: [Job] = []
+      for var job in state.held(leases, by: executor) where job.rescue(at: now) {
+        state.jobs[job.id]?.job = job
+        abandoned.append(job)
       }
-      signals += JobSignal.requeued(state.release(held))
+      signals += JobSignal.rescued(abandoned)
     }
   }
 
@@ -144,6 +152,15 @@ extension InMemoryJobStore.State {
         < (-Int64(right.job.spec.priority), right.rank, right.job.createTime, right.job.id)
     }
     .map(\.job.id)
+  }
+
+  /// The running jobs that an executor holds under these leases.
+  func held(_ leases: [Lease], by executor: ExecutorID) -> [Job] {
+    leases.compactMap { lease in
+      guard let job = jobs[lease.job]?.job, job.isHeld(under: lease), job.executor == executor
+      else { return nil }
+      return job
+    }
   }
 
   /// Returns running jobs to the queue.

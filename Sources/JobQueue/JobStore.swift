@@ -73,6 +73,10 @@ public protocol JobStore: WatchedStore {
   /// Hands running jobs back to the queue with their output kept, not counting the attempt.
   func release(_ leases: [Lease], executor: ExecutorID) async throws(JobStoreError)
 
+  /// Gives running jobs up whose output the store does not take, the attempt counted: they return to
+  /// the queue with what is committed of them, or fail when no attempt is left.
+  func abandon(_ leases: [Lease], executor: ExecutorID) async throws(JobStoreError)
+
   /// Forgets an executor; its remaining jobs return to the queue as by `release`.
   func deregister(_ executor: ExecutorID) async throws(JobStoreError)
 

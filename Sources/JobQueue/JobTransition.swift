@@ -37,7 +37,8 @@ extension Job {
     return true
   }
 
-  /// Returns a job whose executor is gone to the queue, or fails it after its last attempt.
+  /// Returns a job whose executor is gone, or gives it up, to the queue, or fails it after its last
+  /// attempt.
   package mutating func rescue(at now: Timestamp) -> Bool {
     guard state == .running else { return false }
     executor = nil

@@ -81,6 +81,17 @@ extension PostgresJobStore {
     announce(JobSignal.requeued(released))
   }
 
+  public func abandon(
+    _ leases: [Lease], executor: ExecutorID
+  ) async throws(JobStoreError) {
+    guard !leases.isEmpty else { return }
+    let statement = Statement.abandon(leases, executor: executor, now: now)
+    let abandoned = try await perform(on: executorPool) {
+      self.readable(try await $0.query(statement))
+    }
+    announce(JobSignal.rescued(abandoned))
+  }
+
   public func deregister(_ executor: ExecutorID) async throws(JobStoreError) {
     let released = try await perform(on: executorPool) { connection in
       try Self.ids(

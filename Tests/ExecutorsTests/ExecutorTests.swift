@@ -63,16 +63,35 @@ struct ExecutorTests {
     #expect(ended.allSatisfy { $0.usage.outputTokens <= 100 })
   }
 
-  @Test("fails no job for an error of the store's own, however long it lasts", arguments: 1...3)
+  @Test("fails no job with attempts left for an error of the store's own", arguments: 1...3)
   func storeDefects(seed: UInt64) async throws {
     let scene = try Scene()
-    let ids = try await scene.submit((0..<6).map { Scene.spec($0) })
+    let specs = (0..<6).map { index in
+      var spec = Scene.spec(index)
+      spec.maxAttempts = JobLimits.maxAttempts
+      return spec
+    }
+    let ids = try await scene.submit(specs)
     let faulty = FaultyStore(scene.store, seed: seed, faultsPercent: 50, code: .internal)
     let configuration = ExecutorConfiguration(
       leaseDuration: .milliseconds(500), heartbeatInterval: .milliseconds(20),
       pollInterval: .milliseconds(10))
     try await scene.withExecutor(faulty, configuration: configuration) { _ in
       for id in ids { try await scene.check(scene.wait(id) { $0.state.isTerminal }) }
+    }
+  }
+
+  @Test("fails a job whose output is never taken after its last attempt, and no other")
+  func refusedOutput() async throws {
+    let scene = try Scene()
+    let ids = try await scene.submit((0..<4).map { Scene.spec($0) })
+    let faulty = FaultyStore(scene.store, refusedJobs: [ids[1]], code: .internal)
+    try await scene.withExecutor(faulty) { _ in
+      let page = try await scene.wait(ids[1]) { $0.state.isTerminal }
+      #expect(page.job.failure == .attemptsExhausted(JobLimits.defaultMaxAttempts))
+      for id in ids where id != ids[1] {
+        try await scene.check(scene.wait(id) { $0.state.isTerminal })
+      }
     }
   }
 

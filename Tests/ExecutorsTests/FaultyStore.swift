@@ -12,15 +12,18 @@ final class FaultyStore: JobStore {
   /// Output beyond this index is never committed: a job that wants more cannot end, except by being
   /// cancelled.
   private let outputLimit: Int
+  /// Jobs of which nothing is ever written.
+  private let refusedJobs: Set<JobID>
   /// How the store says so.
   private let code: JobStoreError.Code
 
   init(
     _ base: InMemoryJobStore, seed: UInt64 = 0, faultsPercent: Int = 0, outputLimit: Int = .max,
-    code: JobStoreError.Code = .unavailable
+    refusedJobs: Set<JobID> = [], code: JobStoreError.Code = .unavailable
   ) {
     self.base = base
     self.outputLimit = outputLimit
+    self.refusedJobs = refusedJobs
     self.code = code
     random = Mutex(SeededNumbers(seed: seed))
     self.faultsPercent = faultsPercent
@@ -69,6 +72,9 @@ final class FaultyStore: JobStore {
   }
 
   func write(_ writes: [LeaseWrite]) async throws(JobStoreError) -> [WriteResult] {
+    guard !writes.contains(where: { refusedJobs.contains($0.lease.job) }) else {
+      throw JobStoreError(code: code, message: "a job's output is not taken")
+    }
     for write in writes where (write.chunk?.endIndex ?? 0) > outputLimit {
       guard try await base.job(write.lease.job, tenant: nil)?.state != .running else {
         throw JobStoreError(code: code, message: "the store is away")
@@ -80,6 +86,12 @@ final class FaultyStore: JobStore {
   func release(_ leases: [Lease], executor: ExecutorID) async throws(JobStoreError) {
     try await perform { () async throws(JobStoreError) in
       try await base.release(leases, executor: executor)
+    }
+  }
+
+  func abandon(_ leases: [Lease], executor: ExecutorID) async throws(JobStoreError) {
+    try await perform { () async throws(JobStoreError) in
+      try await base.abandon(leases, executor: executor)
     }
   }
 

@@ -4,7 +4,7 @@ import Testing
 
 /// How a running job can be taken from its executor.
 enum Loss: String, CaseIterable, Sendable {
-  case rescue, cancel, expire, release, deregister
+  case rescue, cancel, expire, release, abandon, deregister
 
   func inflict(on test: StoreUnderTest, _ lease: Lease, _ executor: ExecutorID) async throws {
     switch self {
@@ -17,6 +17,7 @@ enum Loss: String, CaseIterable, Sendable {
       test.clock.advance(by: .seconds(20))
       #expect(try await test.store.expire(limit: 10).map(\.id) == [lease.job])
     case .release: try await test.store.release([lease], executor: executor)
+    case .abandon: try await test.store.abandon([lease], executor: executor)
     case .deregister: try await test.store.deregister(executor)
     }
   }
@@ -60,6 +61,7 @@ enum Loss: String, CaseIterable, Sendable {
     let failure = JobFailure(code: .engine, message: "no")
     #expect(try await test.write(lease, end: .failed(failure)) == .leaseLost)
     try await test.store.release([lease], executor: executor)
+    try await test.store.abandon([lease], executor: executor)
     let beat = try await test.store.heartbeat(
       executor, leases: [lease], leaseDuration: StoreUnderTest.leaseDuration)
     #expect(beat.held.isEmpty)
@@ -135,6 +137,30 @@ enum Loss: String, CaseIterable, Sendable {
       #expect(failed.failure == .attemptsExhausted(2))
       #expect(failed.finishTime == test.clock.now)
       #expect(failed.executor == nil)
+    }
+  }
+
+  @Test("abandoned attempts count until the job fails", arguments: StoreKind.allCases)
+  func abandoned(kind: StoreKind) async throws {
+    try await withStore(kind) { test in
+      let (executor, first) = try await test.running(maxAttempts: 2)
+      #expect(try await test.write(first, from: 0, [1]) == .written)
+      // Nobody else's leases, and none that are over.
+      try await test.store.abandon([first], executor: test.executor())
+      try await test.store.abandon(
+        [Lease(job: first.job, epoch: first.epoch + 1)], executor: executor)
+      #expect(try await test.job(first.job).state == .running)
+      try await test.store.abandon([first], executor: executor)
+      let job = try await test.job(first.job)
+      #expect(job.state == .queued)
+      #expect(job.attempt == 1)
+      let second = try #require(try await test.claim(executor).first)
+      #expect(second.committedTokens == [1])
+      try await test.store.abandon([second.lease], executor: executor)
+      let failed = try await test.job(first.job)
+      #expect(failed.failure == .attemptsExhausted(2))
+      #expect(failed.finishTime == test.clock.now)
+      #expect(failed.usage.outputTokens == 1)
     }
   }
 

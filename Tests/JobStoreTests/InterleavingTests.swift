@@ -200,8 +200,13 @@ struct RandomScript {
 
   private mutating func release() -> Operation {
     guard let (executor, lease) = anyLease(), let executor else { return list() }
-    return Operation(name: "release") {
-      try await $0.release([lease], executor: executor)
+    let isAbandoned = chance(3)
+    return Operation(name: isAbandoned ? "abandon" : "release") {
+      if isAbandoned {
+        try await $0.abandon([lease], executor: executor)
+      } else {
+        try await $0.release([lease], executor: executor)
+      }
       return .done
     }
   }

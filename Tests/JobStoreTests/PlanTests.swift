@@ -28,6 +28,7 @@ import Testing
         "write": Statement.write(StoreUnderTest.write(lease, from: 0, [1]), now: nil),
         "held leases": .held([lease], executor: executor),
         "rescue": .rescue(limit: 500, reach: .seconds(60), now: nil),
+        "abandoned leases": .abandon([lease], executor: executor, now: nil),
         "expire": .expire(limit: 500, now: nil),
         "promote": .promote(limit: 100, now: nil),
         "list": try .list(JobFilter(tenant: "t1"), page: PageRequest(size: 50)),
