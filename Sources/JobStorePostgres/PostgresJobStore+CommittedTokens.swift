@@ -6,8 +6,10 @@ import Postgres
 extension PostgresJobStore {
   /// The most tokens that are read at once, or those of one job, if it alone has more.
   private static let tokensPerRead: Int64 = 500_000
-  /// How long a claim may go on reading: with what came before it, far less than a lease.
-  private static let readBudget = Duration.seconds(5)
+  /// How long a claim may go on beginning to read, and how long each reading may take: together, and
+  /// with what came before them, far less than a lease.
+  private static let readBudget = Duration.seconds(3)
+  private static let readTimeout = Duration.seconds(3)
 
   /// The committed tokens of jobs that were just claimed, in their order.
   ///
@@ -22,7 +24,10 @@ extension PostgresJobStore {
     for batch in Self.batches(of: jobs.filter { $0.usage.outputTokens != 0 }) {
       do throws(JobStoreError) {
         let tokens = try await perform(on: executorPool) { connection in
-          Self.tokensPerJob(try await connection.query(.committedTokens(of: batch)))
+          let rows = try await connection.transaction([
+            Statement.timeLimit(Self.readTimeout), Statement.committedTokens(of: batch),
+          ])
+          return Self.tokensPerJob(rows[1])
         }
         for id in batch { found[id] = tokens[id] ?? .success([]) }
       } catch {

@@ -153,6 +153,32 @@ struct IsolationTests {
     #expect(batches.flatMap { $0 } == jobs.map(\.id))
   }
 
+  @Test("claimed jobs whose output takes too long to read go back to the queue")
+  func slowOutput() async throws {
+    let database = try await MigratedDatabases.shared.make()
+    let clock = TestClock()
+    // Beyond the test's own limit: what is limited by this alone never ends.
+    try await withPostgresStore(
+      database, statementTimeout: .seconds(3_600), now: { clock.now }
+    ) { store in
+      let test = StoreUnderTest(store: store, clock: clock)
+      let (executor, lease) = try await test.running()
+      #expect(try await test.write(lease, from: 0, [1]) == .written)
+      try await store.release([lease], executor: executor)
+      let blocker = try await connect(database)
+      try await blocker.query("BEGIN")
+      try await blocker.query("LOCK TABLE millrace.output_chunks IN ACCESS EXCLUSIVE MODE")
+      let result = try await store.claim(ClaimRequest(executor: executor, room: ["model": 1]))
+      #expect(result == ClaimResult(modelsWithMore: ["model"]))
+      let job = try await test.job(lease.job)
+      #expect(job.state == .queued)
+      #expect(job.attempt == 0)
+      try await blocker.query("COMMIT")
+      #expect(try await test.claim(executor).map(\.committedTokens) == [[1]])
+      await blocker.close()
+    }
+  }
+
   @Test("a listing that takes too long is ended, and says what to do")
   func longListing() async throws {
     let database = try await MigratedDatabases.shared.make()

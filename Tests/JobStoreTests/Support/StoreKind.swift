@@ -75,14 +75,14 @@ func withStore(
 /// Opens a store and keeps it running while the body does.
 func withPostgresStore(
   _ connectionString: String, pool: PoolConfiguration = PoolConfiguration(maxConnections: 6),
-  maintenanceInterval: Duration = .seconds(3_600),
+  statementTimeout: Duration = .seconds(10), maintenanceInterval: Duration = .seconds(3_600),
   maxQueuedJobs: Int = JobLimits.defaultQueuedJobs, retention: Duration? = nil,
   now: (@Sendable () -> Timestamp)? = nil,
   _ body: @escaping @Sendable (PostgresJobStore) async throws -> Void
 ) async throws {
   let configuration = PostgresJobStoreConfiguration(
-    pool: pool, maintenanceInterval: maintenanceInterval, maxQueuedJobs: maxQueuedJobs,
-    queueCountInterval: .zero, retention: retention, now: now)
+    pool: pool, statementTimeout: statementTimeout, maintenanceInterval: maintenanceInterval,
+    maxQueuedJobs: maxQueuedJobs, queueCountInterval: .zero, retention: retention, now: now)
   let store = try await PostgresJobStore.open(
     connectionString: connectionString, configuration: configuration, logger: TestServer.logger)
   try await withThrowingTaskGroup(of: Void.self) { group in
