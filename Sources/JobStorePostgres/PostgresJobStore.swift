@@ -24,6 +24,8 @@ public final class PostgresJobStore: JobStore, Service {
   let executorPool: ConnectionPool
   /// The connection on which leases are renewed: it waits behind nothing else.
   let leasePool: ConnectionPool
+  /// The connection of health checks: that all others are busy says nothing of the database.
+  let pingPool: ConnectionPool
   /// The connections of what reads much: listings and statistics. They are few, and what takes too
   /// long there ends soon, so that reports leave the calls of other clients alone.
   let reportPool: ConnectionPool
@@ -68,6 +70,9 @@ public final class PostgresJobStore: JobStore, Service {
     leaseConnection.statementTimeout = min(configuration.statementTimeout, Self.leaseTimeout)
     leaseConnection.responseGracePeriod = Self.leaseTimeout
     leasePool = ConnectionPool(connection: leaseConnection, configuration: leases, logger: logger)
+    var pings = leases
+    pings.minConnections = 0
+    pingPool = ConnectionPool(connection: leaseConnection, configuration: pings, logger: logger)
     var reports = configuration.pool
     reports.maxConnections = Self.reportConnections
     reports.minConnections = 0
@@ -155,6 +160,7 @@ public final class PostgresJobStore: JobStore, Service {
         group.addTask { await self.clientPool.run() }
         group.addTask { await self.executorPool.run() }
         group.addTask { await self.leasePool.run() }
+        group.addTask { await self.pingPool.run() }
         group.addTask { await self.reportPool.run() }
         group.addTask { await self.prunePool.run() }
         group.addTask { await self.listen() }
@@ -166,7 +172,7 @@ public final class PostgresJobStore: JobStore, Service {
   }
 
   public func ping() async throws(JobStoreError) {
-    try await perform(on: executorPool) { _ = try await $0.query("SELECT 1") }
+    try await perform(on: pingPool) { _ = try await $0.query("SELECT 1") }
   }
 
   public func signals() -> AsyncStream<JobSignal> { hub.subscribe() }

@@ -6,7 +6,8 @@ public struct PostgresJobStoreConfiguration: Sendable {
   /// The connections of clients' calls.
   public var pool: PoolConfiguration
   /// How many connections more are kept for executors and maintenance, so that a lease never waits
-  /// behind clients. The listener has another one.
+  /// behind clients. Leases, health checks, the listener and the deletion of old jobs have another one
+  /// each, and reports have two.
   public var executorConnections: Int
   /// The longest that connecting may take.
   public var connectTimeout: Duration

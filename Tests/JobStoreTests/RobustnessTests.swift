@@ -168,7 +168,7 @@ import Testing
     }
   }
 
-  @Test("leases are renewed while writes wait for a lock")
+  @Test("leases are renewed and health checks answered while writes wait for a lock")
   func leaseConnection() async throws {
     let database = try await MigratedDatabases.shared.make()
     let clock = TestClock()
@@ -181,8 +181,8 @@ import Testing
       try await blocker.query("SELECT FROM millrace.jobs WHERE id = $1 FOR UPDATE", lease.job.uuid)
       try await withThrowingTaskGroup(of: WriteResult.self) { group in
         let connections = PostgresJobStoreConfiguration().executorConnections
-        for index in 0..<connections {
-          group.addTask { try await test.write(lease, from: index, [1]) }
+        for _ in 0..<connections {
+          group.addTask { try await test.write(lease, from: 0, [1]) }
         }
         var looks = 0
         while try await watcher.query(
@@ -190,10 +190,11 @@ import Testing
           SELECT pid FROM pg_stat_activity
           WHERE datname = current_database() AND wait_event_type = 'Lock'
           """
-        ).isEmpty {
+        ).count < connections {
           looks += 1
           try #require(looks < 20_000, "the writes do not wait for the lock")
         }
+        try await store.ping()
         let beat = try await store.heartbeat(
           executor, leases: [lease], leaseDuration: StoreUnderTest.leaseDuration)
         #expect(beat.held == [lease])
