@@ -185,6 +185,19 @@ import Testing
     await connection.close()
   }
 
+  @Test("statements that together take longer than one may do not make the server count as silent")
+  func longPipeline() async throws {
+    var configuration = try await freshDatabase()
+    configuration.statementTimeout = .milliseconds(1_500)
+    configuration.responseGracePeriod = .zero
+    let connection = try await Connection.connect(configuration, logger: TestServer.logger)
+    let results = try await connection.transaction(
+      Array(repeating: Statement("SELECT pg_sleep(0.4)"), count: 5))
+    #expect(results.count == 5)
+    #expect(await connection.isUsable)
+    await connection.close()
+  }
+
   @Test("a session that the server ends is reported as lost")
   func termination() async throws {
     let connection = try await connect()

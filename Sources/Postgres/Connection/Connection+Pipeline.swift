@@ -77,6 +77,10 @@ extension Connection {
     return results
   }
 
+  /// How often in a long pipeline the server is asked to send what it has answered. In a short one
+  /// it is after every statement.
+  private static let flushesPerPipeline = 16
+
   /// What one answer of the server belongs to.
   private enum Step {
     case prepare(Statement.Key, name: String)
@@ -88,10 +92,18 @@ extension Connection {
     return TransactionMode.allCases.contains { $0.begin == key.sql }
   }
 
+  /// Puts the statements into the connection's buffer.
+  ///
+  /// A server keeps its answers back until it is asked for them, or has many. It is asked on the way,
+  /// so that it is not taken for silent when the statements take long together, but none too long.
   private func send(_ statements: [Statement]) throws -> [Step] {
     var steps: [Step] = []
     var announced: [Statement.Key: String] = [:]
-    for statement in statements {
+    let statementsPerFlush = max(statements.count / Self.flushesPerPipeline, 1)
+    for (index, statement) in statements.enumerated() {
+      if index > 0, index % statementsPerFlush == 0 {
+        guard PQsendFlushRequest(handle.pointer) == 1 else { throw lost() }
+      }
       let key = statement.key
       if let name = prepared[key] ?? announced[key] {
         try sendExecution(of: statement, name: name)
