@@ -171,6 +171,24 @@ struct SchedulerTests {
     #expect(scheduler.statistics.preemptions == 1)
   }
 
+  @Test("Lower priorities are left alone where their blocks are shared and would not come free")
+  func sharedBlocks() {
+    var scheduler = Self.make(blocks: 25, caching: true)
+    scheduler.add(Self.arrival(1, tokens: 81, priority: 2))
+    Self.step(&scheduler)
+    scheduler.add(Self.arrival(2, tokens: 81))
+    scheduler.add(Self.arrival(3, tokens: 81))
+    Self.step(&scheduler)
+    #expect(scheduler.pool.available == 2)
+    // It wants five blocks; the two lower ones have 42, but only two of their own.
+    scheduler.add(Self.arrival(4, tokens: 20, priority: 1, salt: "other"))
+    #expect(Self.step(&scheduler).map(\.sequence) == [1, 2, 3])
+    scheduler.remove(4)
+    scheduler.add(Self.arrival(5, tokens: 16, priority: 1, salt: "other"))
+    #expect(Self.step(&scheduler).map(\.sequence) == [1, 5])
+    #expect(scheduler.statistics.preemptions == 2)
+  }
+
   @Test("A prompt that was computed before is found, but for its last token")
   func prefixes() {
     var scheduler = Self.make(caching: true)

@@ -1,6 +1,7 @@
 """The settings of `serve`: where each comes from, and what is shown of it."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -32,6 +33,20 @@ def test_print_config_tells_where_settings_come_from(model, folder):
     assert b"hidden" not in done.stdout and done.stderr == b""
 
 
+def test_print_config_tells_what_is_in_force_where_nothing_is_set(model, folder):
+    flags = ("serve", "--print-config", "--json", "--model", f"story={model}")
+    done = run(*flags, env={"HOME": str(folder)})
+    found = {key: entry["value"] for key, entry in json.loads(done.stdout).items()}
+    home = "/var/lib/millrace" if os.geteuid() == 0 else f"{folder}/.local/share/millrace"
+    assert found["data-dir"] == home
+    assert found["database-url"] == "the private one"
+    assert found["threads"] == "one a core"
+    assert found["context-length"] == "the model's, at most 4096"
+    assert "" not in found.values()
+    done = run(*flags, "--config", folder / "none.yaml")
+    assert done.returncode != 0 and b"there is no settings file" in done.stderr
+
+
 @pytest.mark.parametrize(
     "url, shown",
     [
@@ -41,6 +56,9 @@ def test_print_config_tells_where_settings_come_from(model, folder):
         ("postgresql://u:se/cret?x@h/d?a=b", "postgresql://u:*****@h/d?a=b"),
         ("postgresql://u@h:5432/d", "postgresql://u@h:5432/d"),
         ("postgresql://h/d?password=se@cret&a=b", "postgresql://h/d?password=*****&a=b"),
+        ("postgresql://h:5432/d?password=se@cret", "postgresql://h:*****?password=*****"),
+        ("postgresql://u:secret@h/d?password=se@cret", "postgresql://u:*****@h/d?password=*****"),
+        ("postgresql://h:1/d?p%61ssword=se@cret", "postgresql://h:*****?p%61ssword=*****"),
         ("postgresql://h:1/d?%70assword=secret", "postgresql://h:1/d?%70assword=*****"),
         ("postgresql://u:secret@h?sslpassword=cret", "postgresql://u:*****@h?sslpassword=*****"),
         ("host=h password = secret dbname=d", "host=h password = ***** dbname=d"),

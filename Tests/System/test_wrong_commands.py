@@ -100,7 +100,7 @@ WRONG = [
     (["migrate", "--database-url", "mysql://a:b@c/d"], "begins with mysql://, but"),
     (["migrate", "--database-url", "jobs"], "no connection string of PostgreSQL"),
     (["doctor", "--database-url", "mysql://a:b@c/d"], "begins with mysql://, but"),
-    (["migrate", "--config", "/nowhere.yaml"], "/nowhere.yaml cannot be read"),
+    (["migrate", "--config", "/nowhere.yaml"], "there is no settings file /nowhere.yaml"),
     # Settings of a service.
     ([*SERVE, "--threads", "-1"], "--threads is -1; it must be a whole number from 1 to 256"),
     ([*SERVE, "--threads", "257"], "--threads is 257; it must be a whole number from 1 to 256"),
@@ -111,7 +111,7 @@ WRONG = [
     ([*SERVE, "--keep-days", "-1"], "--keep-days is -1; it must be"),
     ([*SERVE, "--listen", "nonsense"], "--listen is nonsense; it must be HOST:PORT"),
     ([*SERVE, "--database-url", "mysql://a:b@c/d"], "--database-url begins with mysql://"),
-    ([*SERVE, "--config", "/nowhere.yaml"], "/nowhere.yaml cannot be read"),
+    ([*SERVE, "--config", "/nowhere.yaml"], "there is no settings file /nowhere.yaml"),
     # A service.
     (["get", "x", "--address", "nonsense"], "--address"),
     (["get", "x", "--address", ""], "--address"),

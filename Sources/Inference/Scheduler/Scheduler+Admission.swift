@@ -10,13 +10,12 @@ extension Scheduler {
     let found = findPrefix(index)
     let wanted = blocksToBegin(index, budget: plan.budget)
     let priority = sequences[index].priority
-    let yielding = sequences.reduce(0) {
-      $0 + ($1.isRunning && $1.priority < priority ? $1.blocks.count : 0)
-    }
-    while wanted > pool.available, wanted <= pool.available + yielding,
-      let last = sequences.lastIndex(where: \.isRunning), sequences[last].priority < priority
-    {
-      preempt(last, &plan)
+    if wanted > pool.available, wanted <= pool.available + blocksHeldOnly(below: priority) {
+      while wanted > pool.available, let last = sequences.lastIndex(where: \.isRunning),
+        sequences[last].priority < priority
+      {
+        preempt(last, &plan)
+      }
     }
     guard wanted <= pool.available else {
       releaseBlocks(index)
@@ -27,6 +26,16 @@ extension Scheduler {
     if pool.cachesPrefixes { statistics.prefixLookups += 1 }
     credit(index, found: found)
     return proceed(index, &plan)
+  }
+
+  /// Blocks that nobody would use any more if all running sequences of lower priorities gave way:
+  /// what they share with others would not come free.
+  private func blocksHeldOnly(below priority: Int) -> Int {
+    var users: [Int32: Int32] = [:]
+    for sequence in sequences where sequence.isRunning && sequence.priority < priority {
+      for block in sequence.blocks { users[block, default: 0] += 1 }
+    }
+    return users.count { pool.users[Int($0.key)] == $0.value }
   }
 
   /// Blocks that a sequence must be able to take beside those that it has, to be admitted.

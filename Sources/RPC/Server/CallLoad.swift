@@ -19,8 +19,8 @@ package struct CallLoad {
     case calls, requestBytes
   }
 
-  /// An urgent call's request up to this size is taken whatever others hold.
-  package static let urgentRequestBytes = 4 << 10
+  /// A request up to this size is taken whatever others hold; the limit of calls bounds these.
+  package static let smallRequestBytes = 4 << 10
 
   private let configuration: ServerConfiguration
   package private(set) var calls = 0
@@ -34,7 +34,7 @@ package struct CallLoad {
   package mutating func take(_ share: Share) -> Refusal? {
     let reserved = share.isUrgent ? configuration.reservedCalls : 0
     guard calls < configuration.maxConcurrentCalls + reserved else { return .calls }
-    let isSmall = share.isUrgent && share.requestBytes <= Self.urgentRequestBytes
+    let isSmall = share.requestBytes <= Self.smallRequestBytes
     guard isSmall || share.requestBytes <= configuration.maxRequestBytes - requestBytes else {
       return .requestBytes
     }

@@ -62,7 +62,11 @@ extension Server {
     arguments.set("grpc.max_receive_message_length", configuration.maxReceiveMessageBytes)
     arguments.set("grpc.max_send_message_length", configuration.maxSendMessageBytes)
     arguments.set("grpc.max_metadata_size", configuration.maxMetadataBytes)
-    arguments.set("grpc.max_concurrent_streams", configuration.maxCallsPerConnection)
+    // A connection may carry all calls that are let in, and some more, to be refused: a client would
+    // hold further ones back without a word, urgent ones too.
+    arguments.set(
+      "grpc.max_concurrent_streams",
+      configuration.maxConcurrentCalls + 2 * configuration.reservedCalls)
     arguments.setMemoryQuota(bytes: configuration.maxConnectionBytes)
     // Two servers on one port would share its clients by chance: let the second one fail instead.
     arguments.set("grpc.so_reuseport", false)

@@ -124,7 +124,6 @@ extension ServerConfiguration {
       ("maxReceiveMessageBytes", maxReceiveMessageBytes),
       ("maxSendMessageBytes", maxSendMessageBytes), ("maxMetadataBytes", maxMetadataBytes),
       ("maxConcurrentCalls", maxConcurrentCalls), ("reservedCalls", reservedCalls),
-      ("maxCallsPerConnection", maxCallsPerConnection),
     ]
     for (name, value) in limits where !(1...Int(Int32.max)).contains(value) {
       throw RPCError(.invalidArgument, "\(name) is \(value); it must be at least 1 and fit 31 bits")

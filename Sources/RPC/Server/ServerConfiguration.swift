@@ -18,8 +18,6 @@ public struct ServerConfiguration: Sendable {
   public var maxConcurrentCalls = 10_000
   /// Further calls that only methods marked as urgent may make.
   public var reservedCalls = 256
-  /// Calls that one connection may have under way; its client holds further ones back.
-  public var maxCallsPerConnection = 1_000
   /// Bytes of requests that running calls may hold together; a call beyond it gets
   /// RESOURCE_EXHAUSTED. At least one longest message, since one alone must be able to come in.
   public var maxRequestBytes = 256 << 20

@@ -65,7 +65,9 @@ struct Generate: AsyncParsableCommand {
         try Output.json(result)
       } else {
         Output.line("")
-        Output.remark(result.timings.line(tokens: result.ids.count) + " · seed \(options.seed)")
+        let seed = options.temperature > 0 ? " · seed \(options.seed)" : ""
+        Output.remark(
+          result.timings.line(tokens: result.ids.count, finishReason: result.finishReason) + seed)
       }
     }
   }
@@ -94,13 +96,14 @@ struct Generated: Encodable {
   var ids: [Int32] = []
   var text = ""
   var finishReason = ""
-  var seed: UInt64
+  /// A string, as in the JSON of jobs: many readers take numbers for doubles.
+  var seed: String
   var logprobs: [Logprobs]?
   var timings = Timings()
 
   init(promptIds: [Int32], seed: UInt64) {
     self.promptIds = promptIds
-    self.seed = seed
+    self.seed = String(seed)
   }
 }
 
@@ -123,10 +126,10 @@ struct Timings: Encodable {
     tokensPerSecond = decodeSeconds > 0 ? Double(max(tokens - 1, 0)) / decodeSeconds : 0
   }
 
-  func line(tokens: Int) -> String {
+  func line(tokens: Int, finishReason: String) -> String {
     let first = String(format: "%.1f", timeToFirstTokenSeconds * 1_000)
     let rate = String(format: "%.1f", tokensPerSecond)
-    return "\(tokens) tokens · time to first token \(first) ms · \(rate) tokens/s"
+    return "\(tokens) tokens (\(finishReason)) · time to first token \(first) ms · \(rate) tokens/s"
   }
 }
 

@@ -16,9 +16,11 @@ struct DatabaseSettings {
     _ source: inout SettingsSource, url: String?, folder: String?, user: String?
   ) throws(CommandFailure) {
     self.folder =
-      source.string("data-dir", flag: folder, default: Self.standardFolder) ?? Self.standardFolder
-    self.url = source.string("database-url", flag: url, isSecret: true)
-    self.user = source.string("database-user", flag: user)
+      source.string("data-dir", flag: folder, default: Self.standardFolder(source.home))
+      ?? Self.standardFolder(source.home)
+    self.url = source.string(
+      "database-url", flag: url, unset: "the private one", isSecret: true)
+    self.user = source.string("database-user", flag: user, unset: "postgres, where this is root")
     if let url = self.url { try Self.check(url, name: source.name(of: "database-url")) }
     guard self.folder != "" else {
       throw CommandFailure("\(source.name(of: "data-dir")) is empty; name a folder")
@@ -26,10 +28,8 @@ struct DatabaseSettings {
   }
 
   /// For root a folder that the user `postgres` can reach, which root's home is not.
-  private static var standardFolder: String {
-    if geteuid() == 0 { return "/var/lib/millrace" }
-    let home = FileManager.default.homeDirectoryForCurrentUser.path
-    return "\(home)/.local/share/millrace"
+  private static func standardFolder(_ home: String) -> String {
+    geteuid() == 0 ? "/var/lib/millrace" : "\(home)/.local/share/millrace"
   }
 
   /// Refuses what is no connection string of PostgreSQL, without repeating its password.

@@ -1,3 +1,5 @@
+import Foundation
+
 /// Hides the passwords in a connection string of PostgreSQL.
 ///
 /// It reads both forms as libpq does (URI and `keyword = value`), and where a text is neither, hides
@@ -17,12 +19,28 @@ enum PasswordMask {
 
   /// What follows the scheme: `USER:PASSWORD@HOST/DATABASE?KEYWORD=VALUE&…`.
   ///
-  /// The last @ ends the password, also where one inside of it was not escaped.
+  /// The last @ ends the password, also where one inside of it was not escaped. One that stands in a
+  /// password among the parameters does not; but where there is no other, it may be either.
   private static func maskedURI(_ text: Substring) -> String {
-    guard let at = text.lastIndex(of: "@"), let colon = text[..<at].firstIndex(of: ":") else {
-      return maskedParameters(text)
+    let end = passwordParameter(in: text) ?? text.endIndex
+    let (head, tail) = (text[..<end], text[end...])
+    let at = head.lastIndex(of: "@") ?? (tail.contains("@") ? head.endIndex : nil)
+    guard let at, let colon = head[..<at].firstIndex(of: ":") else {
+      return maskedParameters(head) + maskedParameters(tail)
     }
-    return "\(maskedParameters(text[..<colon])):\(mask)\(maskedParameters(text[at...]))"
+    return maskedParameters(head[..<colon]) + ":\(mask)" + maskedParameters(head[at...])
+      + maskedParameters(tail)
+  }
+
+  /// Where the first parameter begins that is a password, at its separator.
+  private static func passwordParameter(in text: Substring) -> Substring.Index? {
+    text.indices.first { index in
+      guard "?&".contains(text[index]) else { return false }
+      let parameter = text[text.index(after: index)...]
+      let keyword = parameter.prefix { !"=?&".contains($0) }
+      guard keyword.endIndex < text.endIndex, text[keyword.endIndex] == "=" else { return false }
+      return isPassword(Substring(keyword.removingPercentEncoding ?? String(keyword)))
+    }
   }
 
   private static func maskedParameters(_ text: Substring) -> String {

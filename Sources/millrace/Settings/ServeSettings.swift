@@ -52,10 +52,12 @@ struct ServeSettings {
     dataDirectory = database.folder
     databaseURL = database.url
     databaseUser = database.user
-    threads = try source.integer("threads", flag: flags.threads, default: nil, in: 1...256)
+    threads = try source.integer(
+      "threads", flag: flags.threads, default: nil, unset: "one a core", in: 1...256)
     slots = try source.integer("slots", flag: flags.slots, default: 16, in: 1...1_024) ?? 16
     contextLength = try source.integer(
-      "context-length", flag: flags.contextLength, default: nil, in: 2...10_000_000)
+      "context-length", flag: flags.contextLength, default: nil,
+      unset: "the model's, at most 4096", in: 2...10_000_000)
     kernelPath = try Self.choice("kernels", &source, flag: flags.kernels, default: "auto")
     maxQueuedJobs =
       try source.integer(

@@ -56,6 +56,12 @@ struct SettingsSource {
     }
   }
 
+  /// What a shell calls `~`: what the user says, or else what the system knows.
+  var home: String {
+    if let home = environment["HOME"], home.hasPrefix("/") { return home }
+    return FileManager.default.homeDirectoryForCurrentUser.path
+  }
+
   /// The variable that holds a setting: `MILLRACE_DATA_DIR` for `data-dir`.
   private static func variable(_ key: String) -> String {
     "MILLRACE_" + key.uppercased().replacing("-", with: "_")
@@ -84,15 +90,16 @@ struct SettingsSource {
   }
 
   /// The value of a setting that is one text, commas and all. One that is secret is shown without
-  /// its passwords.
+  /// its passwords; of one that is not set, `unset` says what is in force then.
   mutating func string(
-    _ key: String, flag: String?, default value: String? = nil, isSecret: Bool = false
+    _ key: String, flag: String?, default value: String? = nil, unset: String = "none",
+    isSecret: Bool = false
   ) -> String? {
     let (given, origin) = find(
       key, flags: flag.map { [$0] } ?? [], default: value.map { [$0] } ?? [])
     let found = given.joined(separator: ",")
-    entries.append(
-      Entry(key: key, value: isSecret ? PasswordMask.masked(found) : found, origin: origin))
+    let shown = given.isEmpty ? unset : isSecret ? PasswordMask.masked(found) : found
+    entries.append(Entry(key: key, value: shown, origin: origin))
     return given.isEmpty ? nil : found
   }
 
@@ -106,9 +113,12 @@ struct SettingsSource {
   }
 
   mutating func integer(
-    _ key: String, flag: Int?, default value: Int?, in range: ClosedRange<Int>
+    _ key: String, flag: Int?, default value: Int?, unset: String = "none",
+    in range: ClosedRange<Int>
   ) throws(CommandFailure) -> Int? {
-    guard let text = string(key, flag: flag.map(String.init), default: value.map(String.init))
+    guard
+      let text = string(
+        key, flag: flag.map(String.init), default: value.map(String.init), unset: unset)
     else { return nil }
     guard let number = Int(text), range.contains(number) else {
       throw CommandFailure(
@@ -121,6 +131,9 @@ struct SettingsSource {
   private static func read(
     _ path: String, keys: Set<String>
   ) throws(CommandFailure) -> [String: [String]] {
+    guard FileManager.default.fileExists(atPath: path) else {
+      throw CommandFailure("there is no settings file \(path); check the path")
+    }
     guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
       throw CommandFailure(
         "the settings file \(path) cannot be read; check that it is a text file, and its permissions"
