@@ -43,7 +43,8 @@ struct MigrationWaits: Sendable {
         a.pid, coalesce(a.application_name, '') AS application_name,
         coalesce(a.state, '') AS state,
         coalesce(extract(epoch FROM clock_timestamp() - a.xact_start), 0)::bigint AS age
-      FROM pg_stat_activity AS a WHERE a.pid = ANY(pg_blocking_pids($1))
+      FROM pg_stat_activity AS a
+      WHERE a.pid = ANY(pg_blocking_pids($1)) AND a.pid <> pg_backend_pid()
       ORDER BY a.xact_start
       """, processID)
   }
