@@ -1,7 +1,7 @@
 import RPC
 import Testing
 
-@Suite struct LimitTests {
+@Suite(.timeLimit(.minutes(2))) struct LimitTests {
   @Test("a request over the server's limit is RESOURCE_EXHAUSTED, for every shape")
   func largeRequest() async throws {
     try await withServer(Echo.methods, configure: { $0.maxReceiveMessageBytes = 1000 }) {
@@ -123,12 +123,12 @@ import Testing
         return []
       }
     ]
-    let half = [UInt8](repeating: 1, count: 600)
+    let half = [UInt8](repeating: 1, count: 6_000)
     try await withServer(
       methods,
       configure: {
-        $0.maxReceiveMessageBytes = 1_000
-        $0.maxRequestBytes = 1_000
+        $0.maxReceiveMessageBytes = 10_000
+        $0.maxRequestBytes = 10_000
       }
     ) { (server, client) async throws in
       async let first = client.unary("/t.T/Wait", half)
@@ -136,7 +136,7 @@ import Testing
       #expect(server.requestBytes == half.count)
       let error = await failure { _ = try await client.unary("/t.T/Wait", half) }
       #expect(error?.code == .resourceExhausted)
-      #expect(error?.message.contains("1000 bytes of requests") == true)
+      #expect(error?.message.contains("10000 bytes of requests") == true)
       gate.send()
       #expect(try await first == [])
       // The server may learn a moment later than the client that a call has ended.
