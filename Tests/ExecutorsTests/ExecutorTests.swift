@@ -50,7 +50,13 @@ struct ExecutorTests {
   @Test("stops a job that is cancelled, and frees its place for the others")
   func cancel() async throws {
     let scene = try Scene()
-    let long = try await scene.submit((0..<4).map { Scene.spec($0, maxTokens: 1_100) })
+    let long = try await scene.submit(
+      (0..<4).map { index in
+        var spec = Scene.spec(index, maxTokens: 1_100)
+        // The end of text is never chosen: sampled early, it would end a job within the limit.
+        spec.sampling.logitBias = [2: -100]
+        return spec
+      })
     // No long job can end by itself, so the next one finds a place only where one was cancelled.
     try await scene.withExecutor(scene.stalling, configuration: Scene.narrow) { executor in
       for id in long { try await scene.wait(id) { $0.usage.outputTokens > 0 } }
