@@ -88,7 +88,7 @@ import Testing
     }
   }
 
-  @Test("urgent calls are let in beside as many idle ones as there may be")
+  @Test("a connection with as many idle calls as there may be refuses one more, but no urgent one")
   func urgentCalls() async throws {
     let gate = OneShotSignal()
     let arrived = OneShotSignal()
@@ -100,8 +100,9 @@ import Testing
       },
       .unary("/t.T/Help") { request, _ in request }.urgent(),
     ]
-    try await withServer(methods, configure: { $0.maxConcurrentCalls = 1 }) {
-      (_, client) async throws in
+    try await withServer(
+      methods, configure: { ($0.maxConcurrentCalls, $0.reservedCalls) = (1, 1) }
+    ) { (_, client) async throws in
       async let idle = client.unary("/t.T/Wait", [1])
       await arrived.wait()
       let code = await failureCode { _ = try await client.unary("/t.T/Wait", [2]) }
@@ -143,32 +144,6 @@ import Testing
       while server.activeCalls > 0 { await Task.yield() }
       #expect(server.requestBytes == 0)
       #expect(try await client.unary("/t.T/Wait", half) == [])
-    }
-  }
-
-  @Test("a connection full of calls refuses one more at once, and lets an urgent one in")
-  func callsOfOneConnection() async throws {
-    let gate = OneShotSignal()
-    let arrived = OneShotSignal()
-    let methods: [MethodHandler] = [
-      .unary("/t.T/Wait") { request, _ in
-        arrived.send()
-        await gate.wait()
-        return request
-      },
-      MethodHandler.unary("/t.T/Urgent") { request, _ in request }.urgent(),
-    ]
-    try await withServer(
-      methods + Echo.methods,
-      configure: { ($0.maxConcurrentCalls, $0.reservedCalls) = (1, 1) }
-    ) { (_, client) async throws in
-      async let first = client.unary("/t.T/Wait", [1])
-      await arrived.wait()
-      let refused = await failureCode { _ = try await client.unary(Echo.unary, [2]) }
-      #expect(refused == .resourceExhausted)
-      #expect(try await client.unary("/t.T/Urgent", [3]) == [3])
-      gate.send()
-      #expect(try await first == [1])
     }
   }
 
