@@ -66,7 +66,7 @@ let package = Package(
     library("Tensors", ["CKernels"]),
     library("ModelFormats", [crypto]),
     library("Tokenizers"),
-    library("Inference", ["Tensors", "ModelFormats", "Tokenizers"]),
+    library("Inference", ["Tensors", "ModelFormats", "Tokenizers", crypto]),
 
     // The service.
     library("Executors", ["JobQueue", "Inference", log, lifecycle]),

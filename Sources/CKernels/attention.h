@@ -25,6 +25,16 @@ static inline float *mk_row_tail(float *row, size_t value_dim) {
   return mk_row_weights(row, value_dim) + MK_KEY_STEP;
 }
 
+// Where a tile of 16 keys lies, and where its elements go as floats.
+typedef struct {
+  size_t slot; // of its first key: (block, kv head, token)
+  float *keys;
+  float *values;
+} mk_tile;
+
+// Brings a tile to float: [dimension][16] of keys, [16][value_dim] of values.
+typedef void (*mk_unpack)(const mk_kv_layer *layer, const mk_tile *tile);
+
 // The tiles of 16 keys of one step.
 typedef struct {
   const float *keys[MK_STEP_TILES];
@@ -33,16 +43,30 @@ typedef struct {
   size_t tiles;
 } mk_step;
 
-// The step that starts at key `first`, for queries that see at most `length` keys.
+// Floats that the unpacked tiles of a step take.
+static inline size_t mk_unpacked_floats(size_t value_dim) { return 2 * MK_KEY_STEP * value_dim; }
+
+// The step that starts at key `first`, for queries that see at most `length` keys. What is stored as
+// float stays where it is; all else goes through `unpacked`.
 static inline mk_step mk_step_at(const mk_kv_layer *layer, const mk_attention_run *run,
-                                 size_t first, size_t length) {
+                                 size_t first, size_t length, mk_unpack unpack,
+                                 float *unpacked) {
   mk_step step = {{0}, {0}, first, 0};
   size_t tokens = layer->block_tokens;
   for (size_t key = first; key < length && step.tiles < MK_STEP_TILES; key += MK_KEY_TILE) {
     size_t block = (size_t)run->block_table[key / tokens];
     size_t slot = (block * layer->kv_heads + run->kv_head) * tokens + key % tokens;
-    step.keys[step.tiles] = layer->keys + slot * layer->head_dim;
-    step.values[step.tiles] = layer->values + slot * layer->value_dim;
+    if (layer->type == MK_KV_F32) {
+      step.keys[step.tiles] = (const float *)layer->keys + slot * layer->head_dim;
+      step.values[step.tiles] = (const float *)layer->values + slot * layer->value_dim;
+    } else {
+      size_t tile_floats = MK_KEY_TILE * layer->value_dim;
+      mk_tile tile = {slot, unpacked + 2 * step.tiles * tile_floats, NULL};
+      tile.values = tile.keys + tile_floats;
+      unpack(layer, &tile);
+      step.keys[step.tiles] = tile.keys;
+      step.values[step.tiles] = tile.values;
+    }
     step.tiles += 1;
   }
   return step;

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "attention.h"
+#include "half.h"
 #include "scalar.h"
 
 // A running online softmax: value_dim weighted sums, 16 lanes of weights, and the largest score.
@@ -18,6 +19,47 @@ static void start(softmax_state *state, size_t value_dim) {
   for (size_t d = 0; d < value_dim; d++) state->acc[d] = 0.0f;
   for (size_t lane = 0; lane < MK_KEY_TILE; lane++) state->lanes[lane] = 0.0f;
   state->largest = -INFINITY;
+}
+
+static void unpack_f16(const uint16_t *in, size_t count, float *out) {
+  for (size_t i = 0; i < count; i++) out[i] = mk_float_from_f16(in[i]);
+}
+
+static void unpack_bf16(const uint16_t *in, size_t count, float *out) {
+  for (size_t i = 0; i < count; i++) out[i] = mk_float_from_bf16(in[i]);
+}
+
+static void unpack_int8(const mk_kv_layer *layer, const mk_tile *tile) {
+  const int8_t *keys = (const int8_t *)layer->keys + tile->slot * layer->head_dim;
+  const int8_t *values = (const int8_t *)layer->values + tile->slot * layer->value_dim;
+  for (size_t i = 0; i < MK_KEY_TILE * layer->head_dim; i++) {
+    tile->keys[i] = (float)keys[i] * layer->key_scales[tile->slot + i % MK_KEY_TILE];
+  }
+  for (size_t i = 0; i < MK_KEY_TILE * layer->value_dim; i++) {
+    tile->values[i] = (float)values[i] * layer->value_scales[tile->slot + i / layer->value_dim];
+  }
+}
+
+static void unpack(const mk_kv_layer *layer, const mk_tile *tile) {
+  const size_t keys = tile->slot * layer->head_dim;
+  const size_t values = tile->slot * layer->value_dim;
+  const size_t key_count = MK_KEY_TILE * layer->head_dim;
+  const size_t value_count = MK_KEY_TILE * layer->value_dim;
+  switch (layer->type) {
+    case MK_KV_F32:
+      return;
+    case MK_KV_F16:
+      unpack_f16((const uint16_t *)layer->keys + keys, key_count, tile->keys);
+      unpack_f16((const uint16_t *)layer->values + values, value_count, tile->values);
+      return;
+    case MK_KV_BF16:
+      unpack_bf16((const uint16_t *)layer->keys + keys, key_count, tile->keys);
+      unpack_bf16((const uint16_t *)layer->values + values, value_count, tile->values);
+      return;
+    case MK_KV_INT8:
+      unpack_int8(layer, tile);
+      return;
+  }
 }
 
 static void take_step(softmax_state *state, const mk_step *step, size_t count,
@@ -69,6 +111,7 @@ static void merge(float *total, float *total_sum, float *total_largest, softmax_
 static void attend(const mk_kv_layer *layer, const mk_attention_run *run, size_t length,
                    const float *query, float *out, float *scratch) {
   size_t value_dim = layer->value_dim;
+  float *unpacked = scratch + mk_attention_row_floats(value_dim);
   float *total = scratch;
   softmax_state part = {scratch + value_dim, mk_row_lanes(scratch, value_dim), 0.0f};
   float sum = 0.0f;
@@ -76,7 +119,7 @@ static void attend(const mk_kv_layer *layer, const mk_attention_run *run, size_t
   for (size_t d = 0; d < value_dim; d++) total[d] = 0.0f;
   for (size_t first = 0; first < length; first += MK_KEY_STEP) {
     if (first % MK_KEY_PARTITION == 0) start(&part, value_dim);
-    mk_step step = mk_step_at(layer, run, first, length);
+    mk_step step = mk_step_at(layer, run, first, length, unpack, unpacked);
     take_step(&part, &step, mk_step_count(&step, length), layer, run->scale, query);
     size_t next = first + MK_KEY_STEP;
     if (next >= length || next % MK_KEY_PARTITION == 0) {

@@ -11,6 +11,65 @@
 
 #define MK_ROWS 4
 
+typedef uint16_t mk_v16h __attribute__((vector_size(32), aligned(2)));
+typedef int8_t mk_v16b __attribute__((vector_size(16), aligned(1)));
+
+// Runs of halves, a multiple of 16, to float.
+static MK_TARGET void MK_NAME(unpack_f16)(const uint16_t *in, size_t count, float *out) {
+  for (size_t i = 0; i < count; i += 16) {
+    const __m256i halves = _mm256_loadu_si256((const __m256i *)(in + i));
+    _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm256_castsi256_si128(halves)));
+    _mm256_storeu_ps(out + i + 8, _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1)));
+  }
+}
+
+static MK_TARGET void MK_NAME(unpack_bf16)(const uint16_t *in, size_t count, float *out) {
+  for (size_t i = 0; i < count; i += 16) {
+    const mk_v16i wide = __builtin_convertvector(*(const mk_v16h *)(in + i), mk_v16i) << 16;
+    MK_STORE(out + i, (mk_v16)wide);
+  }
+}
+
+static MK_TARGET void MK_NAME(unpack_int8)(const mk_kv_layer *layer, const mk_tile *tile) {
+  const int8_t *keys = (const int8_t *)layer->keys + tile->slot * layer->head_dim;
+  const int8_t *values = (const int8_t *)layer->values + tile->slot * layer->value_dim;
+  const mk_v16 key_scales = MK_LOAD(layer->key_scales + tile->slot);
+  for (size_t d = 0; d < layer->head_dim; d++) {
+    const mk_v16b quants = *(const mk_v16b *)(keys + d * MK_KEY_TILE);
+    MK_STORE(tile->keys + d * MK_KEY_TILE, __builtin_convertvector(quants, mk_v16) * key_scales);
+  }
+  for (size_t token = 0; token < MK_KEY_TILE; token++) {
+    const mk_v16 scale = MK_SPLAT(layer->value_scales[tile->slot + token]);
+    const size_t first = token * layer->value_dim;
+    for (size_t d = 0; d < layer->value_dim; d += 16) {
+      const mk_v16b quants = *(const mk_v16b *)(values + first + d);
+      MK_STORE(tile->values + first + d, __builtin_convertvector(quants, mk_v16) * scale);
+    }
+  }
+}
+
+static MK_TARGET void MK_NAME(unpack)(const mk_kv_layer *layer, const mk_tile *tile) {
+  const size_t keys = tile->slot * layer->head_dim;
+  const size_t values = tile->slot * layer->value_dim;
+  const size_t key_count = MK_KEY_TILE * layer->head_dim;
+  const size_t value_count = MK_KEY_TILE * layer->value_dim;
+  switch (layer->type) {
+    case MK_KV_F32:
+      return;
+    case MK_KV_F16:
+      MK_NAME(unpack_f16)((const uint16_t *)layer->keys + keys, key_count, tile->keys);
+      MK_NAME(unpack_f16)((const uint16_t *)layer->values + values, value_count, tile->values);
+      return;
+    case MK_KV_BF16:
+      MK_NAME(unpack_bf16)((const uint16_t *)layer->keys + keys, key_count, tile->keys);
+      MK_NAME(unpack_bf16)((const uint16_t *)layer->values + values, value_count, tile->values);
+      return;
+    case MK_KV_INT8:
+      MK_NAME(unpack_int8)(layer, tile);
+      return;
+  }
+}
+
 // Rows that are taken together.
 typedef struct {
   const float *queries[MK_ROWS];
@@ -255,6 +314,7 @@ MK_TARGET void MK_NAME(attention)(const mk_kv_layer *layer, const mk_attention_r
   const size_t stride = mk_attention_row_floats(value_dim);
   const size_t rows = run->tokens * run->group;
   const size_t longest = run->length + run->tokens - 1;
+  float *unpacked = scratch + rows * stride;
   for (size_t row = 0; row < rows; row++) {
     float *state = scratch + row * stride;
     memset(state, 0, stride * sizeof(float));
@@ -264,7 +324,7 @@ MK_TARGET void MK_NAME(attention)(const mk_kv_layer *layer, const mk_attention_r
     // Tokens see one key more each, so those that do not reach this step come first.
     const size_t first_token = first < run->length ? 0 : first - run->length + 1;
     const size_t first_row = first_token * run->group;
-    const mk_step step = mk_step_at(layer, run, first, longest);
+    const mk_step step = mk_step_at(layer, run, first, longest, MK_NAME(unpack), unpacked);
     for (size_t row = first_row; row < rows && first % MK_KEY_PARTITION == 0; row++) {
       MK_NAME(start)(scratch + row * stride, value_dim);
     }

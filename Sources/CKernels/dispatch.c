@@ -76,5 +76,6 @@ void mk_attention(mk_path path, const mk_kv_layer *layer, const mk_attention_run
 }
 
 size_t mk_attention_scratch(size_t group, size_t value_dim) {
-  return MK_QUERY_TOKENS * group * mk_attention_row_floats(value_dim);
+  return MK_QUERY_TOKENS * group * mk_attention_row_floats(value_dim) +
+         mk_unpacked_floats(value_dim);
 }

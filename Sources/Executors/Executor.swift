@@ -27,6 +27,8 @@ public final class Executor: Service {
   /// Rung when there is something to commit.
   let writeBell = Bell()
   private let intent = Mutex(Intent())
+  /// The engines, once they are there.
+  let running = Mutex<StepLoop?>(nil)
 
   /// What claims and heartbeats are to do next.
   private struct Intent {
@@ -67,6 +69,7 @@ public final class Executor: Service {
       receive(event)
     }
     try loop.start()
+    running.withLock { $0 = loop }
     await withGracefulShutdownHandler {
       await withTaskGroup(of: Void.self) { group in
         group.addTask { await self.listen() }

@@ -25,6 +25,7 @@ final class StepLoop: Sendable {
   }
 
   private let inbox = Mutex(Inbox())
+  private let published = Mutex<[String: EngineStatistics]>([:])
   /// Signalled once for every change of the inbox.
   private let wakeUp = DispatchSemaphore(value: 0)
   private let deliver: @Sendable (Event) -> Void
@@ -53,6 +54,7 @@ final class StepLoop: Sendable {
       let engine = try Engine(model: served.model, options: served.options)
       engines.append(EngineSlot(name: served.name, engine: engine))
     }
+    publish(engines)
     let handover = Handover(engines)
     let thread = Thread { [self] in
       run(handover.take())
@@ -76,6 +78,9 @@ final class StepLoop: Sendable {
     wakeUp.signal()
   }
 
+  /// What each model's engine has done, as of its latest step; empty before the start.
+  var statistics: [String: EngineStatistics] { published.withLock { $0 } }
+
   /// Ends the thread after the current step and waits for it.
   func stop() async {
     change { $0.isStopped = true }
@@ -88,6 +93,12 @@ final class StepLoop: Sendable {
   }
 
   // MARK: On the thread
+
+  private func publish(_ slots: [EngineSlot]) {
+    published.withLock { published in
+      for slot in slots { published[slot.name] = slot.statistics }
+    }
+  }
 
   private func run(_ slots: [EngineSlot]) {
     var waits = false
@@ -108,6 +119,7 @@ final class StepLoop: Sendable {
         slot.step(deliver)
         hasWork = hasWork || slot.hasWork
       }
+      publish(slots)
       waits = !hasWork
     }
   }
@@ -126,6 +138,8 @@ private final class EngineSlot {
   }
 
   var hasWork: Bool { engine.hasWork || !waiting.isEmpty }
+
+  var statistics: EngineStatistics { engine.statistics }
 
   func apply(_ additions: [(model: String, request: GenerationRequest)], _ removals: [UInt64]) {
     for (model, request) in additions where model == name { waiting.append(request) }

@@ -12,7 +12,8 @@ public final class LanguageModel: Sendable {
   /// How it wants conversations written, where the file says so in a way that is known.
   public let chatTemplate: ChatTemplate?
   /// What an output is a function of, beside the request: the SHA-256 of the model file in
-  /// hexadecimal, a point, and ``numericsRevision``.
+  /// hexadecimal, a point, and ``numericsRevision``; then how keys and values are stored, unless that
+  /// is as they are computed.
   public let fingerprint: String
   /// The number of weights in the file.
   public let parameterCount: Int
@@ -20,6 +21,11 @@ public final class LanguageModel: Sendable {
   public let weightBytes: Int
   /// The kernels that engines use unless told otherwise.
   public let kernelPath: KernelPath
+  /// How engines store keys and values.
+  public let keyValueStorage: KeyValueStorage
+
+  /// Where the weights are.
+  public let weightPlace: WeightPlace
 
   let weights: DecoderWeights
 
@@ -28,6 +34,7 @@ public final class LanguageModel: Sendable {
   ) throws(InferenceError) {
     self.configuration = configuration
     kernelPath = options.kernelPath
+    keyValueStorage = options.keyValueStorage
     let vocabulary = try Self.vocabulary(of: file)
     let tokenizer = try Self.tokenizer(of: vocabulary)
     guard tokenizer.vocabularySize == configuration.vocabularySize else {
@@ -45,22 +52,29 @@ public final class LanguageModel: Sendable {
     } catch {
       throw InferenceError(error)
     }
-    weights = try DecoderWeights(file: file, configuration: configuration, pool: pool)
+    let place =
+      options.weightCache?.place(for: file) ?? WeightCache.Place(memory: HeapWeights())
+    weights = try DecoderWeights(
+      file: file, configuration: configuration, memory: place.memory, pool: pool)
     weightBytes = weights.byteCount
-    fingerprint = "\(file.computeFingerprint()).\(Self.numericsRevision)"
+    fingerprint =
+      "\(file.computeFingerprint()).\(Self.numericsRevision)"
+      + keyValueStorage.fingerprint(layers: configuration.layers)
     parameterCount = file.summary.parameters
     do {
       try file.checkUnchanged()
     } catch {
       throw InferenceError(error)
     }
+    weightPlace = WeightPlace(place, kept: options.weightCache?.finish(place))
   }
 
   /// Loads a GGUF file: maps it, checks every tensor against the configuration, repacks the
   /// weights. Nothing of the file is looked at afterwards.
   ///
-  /// Throws `modelUnreadable`, `modelUnsupported`, `tensorInvalid` or `outOfMemory`; nothing that a
-  /// file holds ends the process. Takes about as long as reading the file twice.
+  /// Throws `modelUnreadable`, `modelUnsupported`, `tensorInvalid`, `optionsInvalid` or `outOfMemory`; nothing that a
+  /// file holds ends the process. Takes about as long as reading the file twice,
+  /// and with a weight cache that has it already, hardly any time.
   public static func load(
     path: String, options: LoadOptions = LoadOptions()
   ) throws(InferenceError) -> LanguageModel {
@@ -77,6 +91,7 @@ public final class LanguageModel: Sendable {
     } catch {
       throw InferenceError(error)
     }
+    try options.keyValueStorage.check(layers: configuration.layers)
     return try LanguageModel(file: file, configuration: configuration, options: options)
   }
 

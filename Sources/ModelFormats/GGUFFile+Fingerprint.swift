@@ -16,6 +16,19 @@ extension GGUFFile {
     }
   }
 
+  /// Takes the fingerprint from who knows it, because the file is what `identity` said then.
+  package func assumeFingerprint(_ known: String) {
+    fingerprint.withLock { $0 = $0 ?? known }
+  }
+
+  /// Which version of which file this is, without reading it: device, inode, size and the times of
+  /// its last changes, of which the second cannot be set by a user.
+  package var identity: String { map.identity }
+
+  /// The identity, unless the file was changed so short a time ago that another change could have
+  /// the same time.
+  package var settledIdentity: String? { map.isSettled ? map.identity : nil }
+
   private static func hexDigest(of bytes: UnsafeRawBufferPointer) -> String {
     let chunkBytes = 4 << 20
     var hasher = SHA256()

@@ -11,6 +11,11 @@ final class MappedFile: Sendable {
   nonisolated(unsafe) let bytes: UnsafeRawBufferPointer
   private let descriptor: Int32
   private let version: Version
+  /// Device, inode, size, and the times of the last changes of content and status, when it was
+  /// opened.
+  let identity: String
+  /// Whether the last change was some time before the file was opened.
+  let isSettled: Bool
 
   /// What changes when somebody writes to a file. Which file it is cannot change: the descriptor
   /// stays with the one that was opened, whatever is renamed over its path.
@@ -39,6 +44,12 @@ final class MappedFile: Sendable {
       let status = try Self.status(of: descriptor)
       bytes = try Self.map(descriptor, status)
       version = Version(status)
+      let (change, now) = (status.st_ctim, Date().timeIntervalSince1970)
+      identity = [
+        Int(status.st_dev), Int(status.st_ino), Int(status.st_size), status.st_mtim.tv_sec,
+        status.st_mtim.tv_nsec, change.tv_sec, change.tv_nsec,
+      ].map(String.init).joined(separator: ".")
+      isSettled = Double(change.tv_sec) + 3 < now
       self.descriptor = descriptor
     } catch {
       close(descriptor)

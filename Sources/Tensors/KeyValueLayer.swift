@@ -2,25 +2,48 @@ import CKernels
 
 /// Where one layer's keys and values lie in the paged cache; the layout is told at `mk_kv_layer`.
 package struct KeyValueLayer {
-  /// Tokens in a block, a multiple of 16.
-  package let blockTokens: Int
-  /// Key-value heads.
-  package let heads: Int
-  /// Elements of a head.
-  package let headDimension: Int
-  private let keys: UnsafeMutablePointer<Float>
-  private let values: UnsafeMutablePointer<Float>
+  /// The sizes that the layout follows from.
+  package struct Shape: Hashable {
+    /// How elements are stored.
+    package var type: KeyValueType
+    /// Tokens in a block, a multiple of 16.
+    package var blockTokens: Int
+    /// Key-value heads.
+    package var heads: Int
+    /// Elements of a head.
+    package var headDimension: Int
 
-  /// Views memory of `keyFloats` and `valueFloats` a block.
-  package init(
-    keys: UnsafeMutablePointer<Float>, values: UnsafeMutablePointer<Float>, blockTokens: Int,
-    heads: Int, headDimension: Int
-  ) {
-    self.keys = keys
-    self.values = values
-    self.blockTokens = blockTokens
-    self.heads = heads
-    self.headDimension = headDimension
+    package init(type: KeyValueType, blockTokens: Int, heads: Int, headDimension: Int) {
+      self.type = type
+      self.blockTokens = blockTokens
+      self.heads = heads
+      self.headDimension = headDimension
+    }
+
+    /// Bytes of one block of the layer.
+    package var blockBytes: Int { keyBytes + valueBytes + 2 * scaleBytes }
+
+    fileprivate var keyBytes: Int { blockTokens * heads * headDimension * type.elementBytes }
+    fileprivate var valueBytes: Int {
+      blockTokens * heads * KeyValueLayer.paddedDimension(headDimension) * type.elementBytes
+    }
+    fileprivate var scaleBytes: Int { blockTokens * heads * type.scaleBytes }
+  }
+
+  /// The sizes.
+  package let shape: Shape
+  private let keys: UnsafeMutableRawPointer
+  private let values: UnsafeMutableRawPointer
+  private let scales: UnsafeMutablePointer<Float>
+  private let scaleCount: Int
+
+  /// Views the memory of `blocks` blocks, `shape.blockBytes` each, aligned to 16 bytes.
+  package init(_ shape: Shape, memory: UnsafeMutableRawPointer, blocks: Int) {
+    self.shape = shape
+    keys = memory
+    values = keys + shape.keyBytes * blocks
+    scaleCount = shape.blockTokens * shape.heads * blocks
+    scales = (values + shape.valueBytes * blocks).assumingMemoryBound(to: Float.self)
   }
 
   /// Writes the key and value of all heads of one token.
@@ -40,8 +63,11 @@ package struct KeyValueLayer {
   package static var tileTokens: Int { Int(MK_KEY_TILE) }
 
   var kernel: mk_kv_layer {
-    mk_kv_layer(
-      keys: keys, values: values, block_tokens: blockTokens, kv_heads: heads,
-      head_dim: headDimension, value_dim: Self.paddedDimension(headDimension))
+    let scaled = shape.type.scaleBytes > 0
+    return mk_kv_layer(
+      type: shape.type.kernel, keys: keys, values: values, key_scales: scaled ? scales : nil,
+      value_scales: scaled ? scales + scaleCount : nil, block_tokens: shape.blockTokens,
+      kv_heads: shape.heads, head_dim: shape.headDimension,
+      value_dim: Self.paddedDimension(shape.headDimension))
   }
 }

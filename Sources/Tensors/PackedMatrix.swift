@@ -5,53 +5,40 @@ import CKernels
 /// Immutable once made, so it may be shared by engines on several threads. The layout is the same
 /// on every kernel path.
 package final class PackedMatrix: @unchecked Sendable {
+  /// Where everything is.
+  package let layout: PackedLayout
+  private let memory: UnsafeRawPointer
+  private let owner: AnyObject
+
   /// Rows and columns as in the model file.
-  package let shape: MatrixShape
+  package var shape: MatrixShape { layout.shape }
   /// How elements are stored.
-  package let type: DType
-  /// Bytes held.
-  package let byteCount: Int
-
-  private let values: AlignedBuffer<UInt8>
-  private let scales: AlignedBuffer<UInt8>
-
+  package var type: DType { layout.type }
   /// Rows of 16 that are computed together.
-  package var groups: Int { (shape.rows + Int(MK_ROW_GROUP) - 1) / Int(MK_ROW_GROUP) }
+  package var groups: Int { layout.groups }
 
-  /// Packs the row-major bytes of a tensor of a model file.
+  /// Views packed memory, which stays as it is for as long as its owner lives.
+  package init(_ layout: PackedLayout, memory: UnsafeRawPointer, owner: AnyObject) {
+    self.layout = layout
+    self.memory = memory
+    self.owner = owner
+  }
+
+  /// Packs the row-major bytes of a tensor of a model file into memory of its own.
   ///
   /// Throws `invalidShape` where the bytes are not exactly those of the shape, else `outOfMemory`.
-  package init(
+  package convenience init(
     type: DType, shape: MatrixShape, bytes: UnsafeRawBufferPointer, pool: ThreadPool
   ) throws(TensorError) {
-    guard shape.rows > 0, shape.columns > 0, shape.columns % type.blockElements == 0,
-      shape.rows < 1 << 31, shape.columns < 1 << 31,
-      bytes.count == shape.rows * type.rowBytes(columns: shape.columns),
-      let source = bytes.baseAddress
-    else {
-      throw TensorError(
-        code: .invalidShape,
-        message: "\(bytes.count) bytes are not a \(type.rawValue) matrix of \(shape).")
-    }
-    self.type = type
-    self.shape = shape
-    let valueBytes = mk_packed_value_bytes(type.kernel, shape.rows, shape.columns)
-    let scaleBytes = mk_packed_scale_bytes(type.kernel, shape.rows, shape.columns)
-    let values = try AlignedBuffer<UInt8>(count: valueBytes)
-    let scales = try AlignedBuffer<UInt8>(count: scaleBytes)
-    self.values = values
-    self.scales = scales
-    byteCount = valueBytes + scaleBytes
-    pool.run(count: groups, grain: 8) { _, range in
-      mk_pack(
-        type.kernel, shape.rows, shape.columns, source, range.lowerBound, range.upperBound,
-        values.base, scales.base)
-    }
+    let layout = try PackedLayout(type: type, shape: shape)
+    let buffer = try AlignedBuffer<UInt8>(count: layout.byteCount)
+    try layout.pack(bytes, into: buffer.base, pool: pool)
+    self.init(layout, memory: buffer.base, owner: buffer)
   }
 
   var kernel: mk_matrix {
     mk_matrix(
-      type: type.kernel, rows: shape.rows, columns: shape.columns, values: values.base,
-      scales: scales.base)
+      type: type.kernel, rows: shape.rows, columns: shape.columns, values: memory,
+      scales: memory + layout.scaleOffset)
   }
 }

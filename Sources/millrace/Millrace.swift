@@ -17,8 +17,8 @@ struct Millrace: AsyncParsableCommand {
       CommandGroup(
         name: "Service",
         subcommands: [
-          Serve.self, Models.self, Stats.self, ListExecutors.self, Drain.self, Migrate.self,
-          Doctor.self,
+          Serve.self, Models.self, Stats.self, ListExecutors.self, Caches.self, Drain.self,
+          Migrate.self, Doctor.self,
         ]),
       CommandGroup(
         name: "Jobs",

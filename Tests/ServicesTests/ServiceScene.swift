@@ -27,7 +27,7 @@ struct ServiceScene {
     let methods =
       JobService(store: scene.store, catalog: OneModel(), hub: hub, logger: logger).methods
       + ModelService(catalog: OneModel(), logger: logger).methods
-      + AdminService(store: scene.store, logger: logger).methods
+      + AdminService(store: scene.store, caches: OneCache(), logger: logger).methods
       + HealthService(board: scene.board, logger: logger).methods
       + (try ReflectionService(services: names).methods)
     let server = try Server(
@@ -102,5 +102,17 @@ struct OneModel: ModelCatalog {
   func promptTokenCount(_ prompt: Prompt, model: String) throws(JobFailure) -> Int {
     if case .text(let text) = prompt { return text.utf8.count }
     return 1
+  }
+}
+
+/// One cache of one model, every number another one.
+struct OneCache: CacheReporter {
+  func cacheStatistics() -> [CacheStatistics] {
+    var cache = CacheStatistics(model: "story", storage: "int8,0=f32")
+    (cache.blocks, cache.blockBytes, cache.blockTokens) = (100, 2, 32)
+    (cache.blocksInUse, cache.blocksKept) = (5, 6)
+    (cache.prefixLookups, cache.prefixHitTokens, cache.computedPromptTokens) = (7, 8, 9)
+    (cache.evictions, cache.preemptions) = (10, 11)
+    return [cache]
   }
 }

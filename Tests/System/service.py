@@ -1,5 +1,6 @@
 """The program under test as a process: started, watched, stopped, killed."""
 
+import collections
 import contextlib
 import os
 import pathlib
@@ -209,6 +210,14 @@ class Service:
             "threads": int(fields["Threads"]),
             "descriptors": len(os.listdir(f"/proc/{self.process.pid}/fd")),
         }
+
+    def descriptor_kinds(self):
+        """How many file descriptors of each kind: sockets, pipes, files by their path."""
+        kinds = collections.Counter()
+        for path in pathlib.Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                kinds[os.readlink(path).split(":[")[0]] += 1
+        return dict(kinds)
 
     def thread_names(self):
         """The names of the process's threads, as far as the system keeps them: 15 characters."""

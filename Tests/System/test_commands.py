@@ -309,7 +309,7 @@ def test_doctor_finds_a_folder_that_the_database_cannot_pass_through(folder):
 
 def test_help_of_every_command_gives_an_example():
     commands = (
-        "serve models stats executors drain migrate doctor submit watch get list cancel generate "
+        "serve models stats executors caches drain migrate doctor submit watch get list cancel generate "
         "tokenize logits inspect bench"
     )
     for command in commands.split():

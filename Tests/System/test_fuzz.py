@@ -84,6 +84,7 @@ VALID = {
     "millrace.v1.ModelService/GetModel": [model_service_pb2.GetModelRequest(name="story")],
     "millrace.v1.AdminService/GetQueueStats": [admin_service_pb2.GetQueueStatsRequest()],
     "millrace.v1.AdminService/ListExecutors": [admin_service_pb2.ListExecutorsRequest()],
+    "millrace.v1.AdminService/GetCacheStats": [admin_service_pb2.GetCacheStatsRequest()],
     "millrace.v1.AdminService/DrainExecutor": [admin_service_pb2.DrainExecutorRequest(id=JOB)],
     "grpc.health.v1.Health/Check": [health_pb2.HealthCheckRequest(service="a")],
     "grpc.health.v1.Health/Watch": [health_pb2.HealthCheckRequest(service="a")],

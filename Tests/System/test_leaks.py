@@ -53,6 +53,7 @@ def timestamp_far_away():
 def sample(service):
     """The process's resources; those of pools, which grow and shrink, by themselves."""
     found = service.resources()
+    found["kinds"] = service.descriptor_kinds()
     # One descriptor each, their socket. The connection that counts is not the service's.
     ((count,),) = service.sql(
         "SELECT count(*) FROM pg_stat_activity"
@@ -63,6 +64,23 @@ def sample(service):
     found["pool_threads"] = sum(name.endswith(POOLS) for name in service.thread_names())
     found["threads"] -= found["pool_threads"]
     return found
+
+
+def settled(service):
+    """A sample that two seconds have not changed.
+
+    The ends of calls and of database sessions may still be under way: a session that the service
+    has closed already and the server still counts would make the descriptors look one fewer.
+    """
+    latest = [sample(service)]
+
+    def is_settled():
+        time.sleep(2)
+        latest.append(sample(service))
+        return all(latest[-2][key] == latest[-1][key] for key in ("descriptors", "threads"))
+
+    wait_until(is_settled, 30, "two samples alike")
+    return latest[-1]
 
 
 def expect_level(service, before):
@@ -87,7 +105,7 @@ def test_calls_and_cancelled_streams_leave_resources_level(own_service):
     client = Client(service.channel())
     use(service, client, calls=1_000, streams=100)
     use(service, client, calls=200, streams=20)
-    before = sample(service)
+    before = settled(service)
     use(service, client, calls=2_000, streams=200)
     expect_level(service, before)
     service.stop()
@@ -99,7 +117,7 @@ def test_a_service_without_work_stays_level_and_then_works(own_service):
     stream = client.events(client.submit(spec(run_after=timestamp_far_away())).id, timeout=600)
     next(stream)
     use(service, client, calls=500, streams=50)
-    before = sample(service)
+    before = settled(service)
     # A watch that is silent, an executor that looks for jobs, health and maintenance go on.
     moment = time.monotonic() + IDLE_SECONDS
     wait_until(lambda: time.monotonic() >= moment, IDLE_SECONDS + 5)
@@ -120,7 +138,7 @@ def test_jobs_leave_resources_level(own_service):
 
     work(150)
     work(150)
-    before = sample(service)
+    before = settled(service)
     work(600)
     expect_level(service, before)
     service.stop()

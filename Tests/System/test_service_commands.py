@@ -318,11 +318,13 @@ def test_models_stats_and_executors(command, service):
         *("queued", "running", "succeeded", "failed", "cancelled", "expired"),
         *("output_tokens", "oldest_ready_time"),
     }
+    (cache,) = command("caches")
+    assert cache["model"] == "story" and cache["storage"] == "f32" and int(cache["blocks"]) > 0
     (executor,) = command("executors")
     assert executor["models"] == ["story"] and executor["slots"] == 16
     assert command("drain", "nonsense", status=1) == []
     assert "no executor nonsense" in command.said
-    for name, words in (("models", "FINGERPRINT"), ("stats", "queued"), ("executors", "active")):
+    for name, words in (("models", "FINGERPRINT"), ("stats", "queued"), ("executors", "active"), ("caches", "f32")):
         plain = run(name, "--address", service.listen)
         assert plain.returncode == 0 and words in plain.stdout.decode()
 

@@ -35,11 +35,13 @@ def test_print_config_tells_where_settings_come_from(model, folder):
 
 def test_print_config_tells_what_is_in_force_where_nothing_is_set(model, folder):
     flags = ("serve", "--print-config", "--json", "--model", f"story={model}")
-    done = run(*flags, env={"HOME": str(folder)})
+    done = run(*flags, env={"HOME": str(folder), "XDG_CACHE_HOME": ""})
     found = {key: entry["value"] for key, entry in json.loads(done.stdout).items()}
     home = "/var/lib/millrace" if os.geteuid() == 0 else f"{folder}/.local/share/millrace"
     assert found["data-dir"] == home
     assert found["database-url"] == "the private one"
+    assert found["weight-cache"] == f"{folder}/.cache/millrace"
+    assert found["kv-cache-memory"] == "room for all slots, at most 2GiB"
     assert found["threads"] == "one a core"
     assert found["context-length"] == "the model's, at most 4096"
     assert "" not in found.values()

@@ -119,6 +119,43 @@ def test_administrators_see_the_queue_and_the_executors(client):
     assert executor.heartbeat_time.ToNanoseconds() < executor.expire_time.ToNanoseconds()
 
 
+def test_administrators_see_what_the_caches_hold_and_spare(own_service):
+    service = own_service("--kv-cache-type", "int8,0=f16", "--kv-cache-memory", "64MiB").start()
+    client = Client(service.channel())
+    request = admin_service_pb2.GetCacheStatsRequest()
+
+    def cache():
+        (found,) = client.call(client.admin.GetCacheStats, request).models
+        return found
+
+    before = cache()
+    assert before.model == "story" and before.storage == "int8,0=f16"
+    assert before.blocks * before.block_bytes <= 64 << 20 < (before.blocks + 1) * before.block_bytes
+    assert before.blocks_in_use == before.blocks_kept == before.prefix_hit_tokens == 0
+    tokens = [1] + [5 + n % 90 for n in range(2 * before.block_tokens)]
+    for _ in range(2):
+        job = client.run(spec(token_ids=tokens, max_tokens=1))
+    assert job.usage.cached_prompt_tokens == 2 * before.block_tokens
+    after = cache()
+    assert after.prefix_lookups == 2 and after.blocks_in_use == 0 and after.blocks_kept >= 2
+    assert after.prefix_hit_tokens == 2 * before.block_tokens
+    assert after.computed_prompt_tokens == len(tokens) + 1
+    service.stop()
+
+
+def test_without_a_prefix_cache_every_prompt_is_computed(own_service):
+    service = own_service("--prefix-cache", "off").start()
+    client = Client(service.channel())
+    tokens = [1] + [5 + n % 90 for n in range(100)]
+    jobs = [client.run(spec(token_ids=tokens, max_tokens=9, seed=3)) for _ in range(2)]
+    assert [job.usage.cached_prompt_tokens for job in jobs] == [0, 0]
+    assert jobs[0].token_ids == jobs[1].token_ids
+    request = admin_service_pb2.GetCacheStatsRequest()
+    (cache,) = client.call(client.admin.GetCacheStats, request).models
+    assert cache.prefix_lookups == cache.blocks_kept == 0
+    service.stop()
+
+
 def test_a_drained_executor_takes_no_more_jobs(own_service):
     service = own_service().start()
     client = Client(service.channel())

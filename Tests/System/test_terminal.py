@@ -14,7 +14,7 @@ import pytest
 from service import BINARY, environment, run, wait_until
 
 COMMANDS = (
-    "serve models stats executors drain migrate doctor submit watch get list cancel generate "
+    "serve models stats executors caches drain migrate doctor submit watch get list cancel generate "
     "tokenize logits inspect bench"
 ).split()
 REQUIRED = {"--model", "--prompt", "--tokens", "--out"}

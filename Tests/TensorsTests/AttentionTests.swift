@@ -5,95 +5,7 @@ import Testing
 
 @Suite("Attention")
 struct AttentionTests {
-  /// A cache with random keys and values, its blocks in an order of no meaning.
-  struct Fixture {
-    let heads = 2
-    let group: Int
-    let dimension: Int
-    /// Keys that the last of the tokens sees.
-    let length: Int
-    let tokens: Int
-    let keys: [[Float]]
-    let values: [[Float]]
-    let queries: [Float]
-
-    init(group: Int, dimension: Int, length: Int, tokens: Int = 1) {
-      var numbers = SeededNumbers(seed: UInt64(group * 1_000_000 + dimension * 10_000 + length))
-      self.group = group
-      self.dimension = dimension
-      self.length = length
-      self.tokens = tokens
-      keys = (0..<length).map { _ in numbers.floats(2 * dimension, in: -2...2) }
-      values = (0..<length).map { _ in numbers.floats(2 * dimension) }
-      queries = numbers.floats(tokens * group * dimension, in: -2...2)
-    }
-
-    /// The tokens in runs of at most `together`.
-    func run(
-      _ path: KernelPath, blockTokens: Int, head: Int = 1, together: Int = 8
-    ) throws -> [Float] {
-      let blocks = (length + blockTokens - 1) / blockTokens
-      let table = (0..<blocks).map { Int32(blocks - $0) }
-      let slots = (blocks + 1) * blockTokens * heads
-      let padded = KeyValueLayer.paddedDimension(dimension)
-      let keyStore = try AlignedBuffer<Float>(count: slots * dimension)
-      let valueStore = try AlignedBuffer<Float>(count: slots * padded)
-      // What was never written must never be looked at.
-      for index in 0..<keyStore.count { keyStore.base[index] = .nan }
-      for index in 0..<valueStore.count { valueStore.base[index] = .nan }
-      let layer = KeyValueLayer(
-        keys: keyStore.base, values: valueStore.base, blockTokens: blockTokens, heads: heads,
-        headDimension: dimension)
-      for token in 0..<length {
-        layer.write(
-          block: table[token / blockTokens], offset: token % blockTokens, key: keys[token],
-          value: values[token])
-      }
-      let width = group * dimension
-      var out = [Float](repeating: 0, count: tokens * width)
-      let scratch = try AlignedBuffer<Float>(
-        count: Compute.attentionScratch(group: group, headDimension: dimension))
-      let compute = try Compute(path: path)
-      for first in stride(from: 0, to: tokens, by: together) {
-        table.withUnsafeBufferPointer { table in
-          queries.withUnsafeBufferPointer { queries in
-            out.withUnsafeMutableBufferPointer { out in
-              guard let blocks = table.baseAddress, let query = queries.baseAddress,
-                let result = out.baseAddress
-              else { return }
-              compute.attention(
-                layer,
-                AttentionRun(
-                  blocks: blocks, tokens: min(together, tokens - first),
-                  length: length - tokens + 1 + first), keyValueHead: head, group: group,
-                scale: 1 / Float(dimension).squareRoot(), queries: query + first * width,
-                out: result + first * width, stride: width, scratch: scratch.base)
-            }
-          }
-        }
-      }
-      return out
-    }
-
-    /// Plain softmax attention in double precision.
-    func exact(head: Int = 1) -> [Double] {
-      (0..<tokens * group).flatMap { query -> [Double] in
-        let keys = keys.prefix(length - tokens + 1 + query / group)
-        let scores = keys.map { key in
-          (0..<dimension).reduce(0.0) {
-            $0 + Double(key[head * dimension + $1]) * Double(queries[query * dimension + $1])
-          } / Double(dimension).squareRoot()
-        }
-        let top = scores.max() ?? 0
-        let weights = scores.map { Foundation.exp($0 - top) }
-        let total = weights.reduce(0, +)
-        return (0..<dimension).map { d in
-          zip(weights, values).reduce(0.0) { $0 + $1.0 * Double($1.1[head * dimension + d]) }
-            / total
-        }
-      }
-    }
-  }
+  typealias Fixture = AttentionFixture
 
   static let cases: [(group: Int, dimension: Int, length: Int, tokens: Int)] = [
     (1, 8, 1, 1), (2, 8, 15, 1), (3, 24, 16, 8), (4, 64, 17, 2), (5, 80, 100, 7), (3, 16, 66, 8),
@@ -114,6 +26,85 @@ struct AttentionTests {
     }
   }
 
+  @Test("So they do however keys and values are stored", arguments: cases, KeyValueType.allCases)
+  func sameBitsStored(
+    shape: (group: Int, dimension: Int, length: Int, tokens: Int), type: KeyValueType
+  ) throws {
+    let fixture = Fixture(
+      group: shape.group, dimension: shape.dimension, length: shape.length, tokens: shape.tokens)
+    let reference = bits(try fixture.run(.scalar, blockTokens: 32, type: type))
+    for path in fastPaths {
+      for together in [3, 8] {
+        let result = try fixture.run(path, blockTokens: 16, together: together, type: type)
+        #expect(bits(result) == reference)
+      }
+    }
+  }
+
+  @Test(
+    "What is stored is rounded to the nearest, and nothing else changes", arguments: cases,
+    [KeyValueType.f16, .bf16, .int8])
+  func rounds(
+    shape: (group: Int, dimension: Int, length: Int, tokens: Int), type: KeyValueType
+  ) throws {
+    let fixture = Fixture(
+      group: shape.group, dimension: shape.dimension, length: shape.length, tokens: shape.tokens)
+    let stored = try fixture.run(.auto, blockTokens: 16, type: type)
+    let rounded = try fixture.rounded(to: type).run(.auto, blockTokens: 16)
+    #expect(bits(stored) == bits(rounded))
+  }
+
+  @Test("Halves of all sizes are rounded to the nearest, ties to even", arguments: [
+    KeyValueType.f16, .bf16,
+  ])
+  func roundsHalves(type: KeyValueType) throws {
+    var numbers = SeededNumbers(seed: 16)
+    var values: [Float] = [0, -0.0, 65_504, 65_519, 65_520, -65_520, 1e-8, 0x1p-24, 0x1p-25, 0x1.8p-25]
+    for exponent in -30...15 {
+      let scale = Float(sign: .plus, exponent: exponent, significand: 1)
+      values += numbers.floats(30, in: -2...2).map { $0 * scale }
+      // A tie between two neighbours, and its own neighbours.
+      let step = type == .f16 ? Float(0x1p-11) : 0x1p-8
+      for odd in [Float(1), 3, 5] {
+        let tie = (1 + odd * step) * scale
+        values += [tie, tie.nextUp, tie.nextDown, -tie]
+      }
+    }
+    while values.count % 16 != 0 { values.append(1) }
+    for start in stride(from: 0, to: values.count, by: 16) {
+      let part = Array(values[start..<start + 16])
+      // A sum that begins at zero has no negative zeros.
+      let expected = part.map { AttentionFixture.half($0, type) + 0 }
+      #expect(bits(try stored(part, type)) == bits(expected), "\(part)")
+    }
+  }
+
+  /// What one token alone gets: its value as it is stored.
+  private func stored(_ value: [Float], _ type: KeyValueType) throws -> [Float] {
+    let shape = KeyValueLayer.Shape(
+      type: type, blockTokens: 16, heads: 1, headDimension: value.count)
+    let memory = try AlignedBuffer<UInt8>(count: shape.blockBytes)
+    let layer = KeyValueLayer(shape, memory: memory.base, blocks: 1)
+    let zeros = [Float](repeating: 0, count: value.count)
+    layer.write(block: 0, offset: 0, key: zeros, value: value)
+    let scratch = try AlignedBuffer<Float>(
+      count: Compute.attentionScratch(group: 1, headDimension: value.count))
+    var out = zeros
+    let block = try AlignedBuffer<Int32>(count: 1)
+    try Compute(path: .auto).attention(
+      layer, AttentionRun(blocks: block.base, tokens: 1, length: 1), keyValueHead: 0, group: 1,
+      scale: 1, queries: zeros, out: &out, stride: value.count, scratch: scratch.base)
+    return out
+  }
+
+  @Test("A stored value that is not finite shows in the result", arguments: KeyValueType.allCases)
+  func showsInfinity(type: KeyValueType) throws {
+    var value = [Float](repeating: 1, count: 16)
+    value[5] = .infinity
+    let out = try stored(value, type)
+    #expect(!out[5].isFinite)
+  }
+
   @Test("It agrees with plain softmax in double precision", arguments: cases)
   func agreesWithSoftmax(group: Int, dimension: Int, length: Int, tokens: Int) throws {
     let fixture = Fixture(group: group, dimension: dimension, length: length, tokens: tokens)
@@ -127,10 +118,9 @@ struct AttentionTests {
     let fixture = Fixture(group: 1, dimension: 16, length: 40)
     var queries = fixture.queries
     queries[3] = .nan
-    let layerStore = try AlignedBuffer<Float>(count: 2 * 64 * 16)
-    let layer = KeyValueLayer(
-      keys: layerStore.base, values: layerStore.base + 64 * 16, blockTokens: 64, heads: 1,
-      headDimension: 16)
+    let shape = KeyValueLayer.Shape(type: .f32, blockTokens: 64, heads: 1, headDimension: 16)
+    let memory = try AlignedBuffer<UInt8>(count: shape.blockBytes)
+    let layer = KeyValueLayer(shape, memory: memory.base, blocks: 1)
     let scratch = try AlignedBuffer<Float>(
       count: Compute.attentionScratch(group: 1, headDimension: 16))
     for path in fastPaths + [.scalar] {

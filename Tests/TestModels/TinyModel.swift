@@ -53,11 +53,12 @@ package final class TinyModel: Sendable {
   package let model: LanguageModel
 
   package init(
-    type: GGUFTensorType = .f32, tied: Bool = false, seed: UInt64 = 1, ropeFactors: Bool = false
+    type: GGUFTensorType = .f32, tied: Bool = false, seed: UInt64 = 1, ropeFactors: Bool = false,
+    options: LoadOptions = LoadOptions()
   ) throws {
     path = Self.newPath()
     try Self.write(to: path, type: type, tied: tied, seed: seed, ropeFactors: ropeFactors)
-    model = try LanguageModel.load(path: path)
+    model = try LanguageModel.load(path: path, options: options)
   }
 
   deinit { try? FileManager.default.removeItem(atPath: path) }

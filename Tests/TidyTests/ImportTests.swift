@@ -18,7 +18,7 @@ struct ImportTests {
     "Tensors": ["CKernels"],
     "ModelFormats": ["Tensors", "Crypto"],
     "Tokenizers": [],
-    "Inference": ["Tensors", "ModelFormats", "Tokenizers"],
+    "Inference": ["Tensors", "ModelFormats", "Tokenizers", "Crypto"],
     "Executors": ["JobQueue", "Inference", "Logging", "ServiceLifecycle"],
     "Services": [
       "RPC", "Messages", "JobQueue", "SwiftProtobuf", "Logging", "ServiceLifecycle",

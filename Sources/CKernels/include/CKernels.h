@@ -182,14 +182,30 @@ int64_t mk_argmax(mk_path path, const float *x, size_t n);
 
 /* ---- Attention ------------------------------------------------------------------------------- */
 
+/* How keys and values are stored. f16 and bf16 are rounded to the nearest, ties to even; beyond
+ * their range they become infinities. int8 is round-half-even(x * (127 / amax)) with the scale
+ * amax / 127, over the dimensions of one head of one token; a head that holds a magnitude of 2^100
+ * or more, an infinity or a NaN gets a NaN scale, and one whose largest is under 2^-100 becomes
+ * zeros.
+ */
+typedef enum {
+  MK_KV_F32 = 0,
+  MK_KV_F16 = 1,
+  MK_KV_BF16 = 2,
+  MK_KV_INT8 = 3,
+} mk_kv_type;
+
 /* Where the keys and values of one layer are. The cache of a layer is a run of blocks of
  * `block_tokens` tokens (a multiple of 16); within a block, keys are [kv head][tile of 16
  * tokens][dimension][token of tile: 16] and values are [kv head][token][dimension padded to a
- * multiple of 16].
+ * multiple of 16], scales (of int8 only) [kv head][token].
  */
 typedef struct {
-  float *keys;
-  float *values;
+  mk_kv_type type;
+  void *keys;
+  void *values;
+  float *key_scales;
+  float *value_scales;
   size_t block_tokens;
   size_t kv_heads;
   size_t head_dim;
@@ -224,7 +240,8 @@ typedef struct {
  * p of keys 0 to 15), then the p of each further 16 keys are added in order; acc = acc * c, then
  * acc = fma(p, value, acc) key by key. Every 512 keys a new partition starts from nothing;
  * partitions are merged in order, and lanes of the sum are added by the tree of mk_rms_norm.
- * Source: FlashAttention (Dao and others, 2022), for the softmax.
+ * Keys and values that are not stored as f32 are brought to it first, exactly; int8 by one
+ * product, quant * scale. Source: FlashAttention (Dao and others, 2022), for the softmax.
  */
 void mk_attention(mk_path path, const mk_kv_layer *layer, const mk_attention_run *run,
                   const float *queries, float *out, float *scratch);

@@ -124,8 +124,8 @@ extension DecoderPass {
       key, heads: configuration.keyValueHeads, headDimension: dimension, table: rotary,
       position: position)
     store.write(
-      block: batch.tables[token][position / store.blockTokens],
-      offset: position % store.blockTokens, key: key, value: values.base + token * keyWidth)
+      block: batch.tables[token][position / store.shape.blockTokens],
+      offset: position % store.shape.blockTokens, key: key, value: values.base + token * keyWidth)
   }
 
   private func attend(

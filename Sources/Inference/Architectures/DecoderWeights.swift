@@ -33,21 +33,20 @@ final class DecoderWeights: Sendable {
 
   /// Bytes of the packed matrices and the embedding.
   var byteCount: Int {
-    layers.flatMap(\.matrices).reduce(output.byteCount + embedding.byteCount) {
-      $0 + $1.byteCount
+    layers.flatMap(\.matrices).reduce(output.layout.byteCount + embedding.byteCount) {
+      $0 + $1.layout.byteCount
     }
   }
 
-  /// Reads and repacks all tensors; throws naming the first that is wrong.
+  /// Reads all tensors, and repacks those whose memory is not filled yet; throws naming the first that is wrong.
   init(
-    file: GGUFFile, configuration: ModelConfiguration, pool: ThreadPool
+    file: GGUFFile, configuration: ModelConfiguration, memory: any WeightMemory, pool: ThreadPool
   ) throws(InferenceError) {
-    let tensors = ModelTensors(file: file, pool: pool)
+    let tensors = ModelTensors(file: file, memory: memory, pool: pool)
     let width = configuration.width
     let vocabulary = configuration.vocabularySize
     ropeScale = try Self.ropeScale(configuration)
-    embedding = try EmbeddingTable(
-      "token_embd.weight", tensors: tensors, vocabulary: vocabulary, width: width)
+    embedding = try EmbeddingTable(tensors: tensors, vocabulary: vocabulary, width: width)
     var layers: [Layer] = []
     for index in 0..<configuration.layers {
       guard !Task.isCancelled else {
@@ -58,7 +57,7 @@ final class DecoderWeights: Sendable {
     self.layers = layers
     outputNorm = try tensors.vector("output_norm.weight", count: width)
     output = try tensors.matrix(
-      configuration.hasTiedOutput ? "token_embd.weight" : "output.weight", rows: vocabulary,
+      configuration.hasTiedOutput ? EmbeddingTable.tensorName : "output.weight", rows: vocabulary,
       columns: width)
     ropeFactors =
       try tensors.vectorIfPresent(

@@ -5,33 +5,38 @@ import Tensors
 ///
 /// A copy, like all weights: what a model computes must not change when somebody writes over its
 /// file.
-struct EmbeddingTable: Sendable {
-  private let rows: [UInt8]
+struct EmbeddingTable: @unchecked Sendable {
+  /// The tensor's name in a model file.
+  static let tensorName = "token_embd.weight"
+
+  private let rows: WeightRegion
   private let type: DType
   private let columns: Int
-
   /// Bytes held.
-  var byteCount: Int { rows.count }
+  let byteCount: Int
 
   /// Finds, checks and copies the table.
   init(
-    _ name: String, tensors: ModelTensors, vocabulary: Int, width: Int
+    tensors: ModelTensors, vocabulary: Int, width: Int
   ) throws(InferenceError) {
-    let info = try tensors.tensor(name, shape: [width, vocabulary])
+    let info = try tensors.tensor(Self.tensorName, shape: [width, vocabulary])
     type = try ModelTensors.type(of: info)
-    rows = tensors.file.withBytes(of: info) { [UInt8]($0) }
     columns = width
+    byteCount = info.byteCount
+    rows = try tensors.memory.region("\(Self.tensorName), rows", byteCount: info.byteCount)
+    guard !rows.isFilled else { return }
+    let copy = rows.base
+    tensors.file.withBytes(of: info) { bytes in
+      UnsafeMutableRawBufferPointer(start: copy, count: bytes.count).copyMemory(from: bytes)
+    }
   }
 
   /// Writes the rows of the tokens, one after the other; ids are in range.
   func read(_ tokens: some Collection<Int32>, out: UnsafeMutablePointer<Float>) {
     let rowBytes = type.rowBytes(columns: columns)
-    rows.withUnsafeBytes { bytes in
-      guard let base = bytes.baseAddress else { return }
-      for (index, token) in tokens.enumerated() {
-        Compute.dequantize(
-          type, row: base + Int(token) * rowBytes, columns: columns, out: out + index * columns)
-      }
+    for (index, token) in tokens.enumerated() {
+      Compute.dequantize(
+        type, row: rows.base + Int(token) * rowBytes, columns: columns, out: out + index * columns)
     }
   }
 }

@@ -8,13 +8,16 @@ import Tensors
 final class ModelTensors {
   /// The file.
   let file: GGUFFile
+  /// Where what is repacked goes.
+  let memory: any WeightMemory
   /// Threads that repack.
   private let pool: ThreadPool
   private var used: Set<String> = []
 
   /// No tensor is asked for yet.
-  init(file: GGUFFile, pool: ThreadPool) {
+  init(file: GGUFFile, memory: any WeightMemory, pool: ThreadPool) {
     self.file = file
+    self.memory = memory
     self.pool = pool
   }
 
@@ -25,13 +28,22 @@ final class ModelTensors {
   func matrix(_ name: String, rows: Int, columns: Int) throws(InferenceError) -> PackedMatrix {
     let info = try tensor(name, shape: [columns, rows])
     let type = try Self.type(of: info)
+    let layout: PackedLayout
     do {
-      return try PackedMatrix(
-        type: type, shape: MatrixShape(rows: rows, columns: columns), bytes: file.bytes(of: info),
-        pool: pool)
+      layout = try PackedLayout(type: type, shape: MatrixShape(rows: rows, columns: columns))
     } catch {
       throw InferenceError(error)
     }
+    let region = try memory.region(
+      "\(name), \(type.rawValue) \(layout.shape)", byteCount: layout.byteCount)
+    if !region.isFilled {
+      do {
+        try layout.pack(file.bytes(of: info), into: region.base, pool: pool)
+      } catch {
+        throw InferenceError(error)
+      }
+    }
+    return PackedMatrix(layout, memory: region.base, owner: region.owner)
   }
 
   /// A vector, as floats.

@@ -3,43 +3,50 @@ import Tensors
 
 /// The keys and values of all sequences, in blocks of a fixed number of tokens.
 ///
-/// Memory is reserved once; the system gives pages as blocks are first used. float32. Which blocks
-/// hold what is `BlockPool`'s affair.
+/// Memory is reserved once; the system gives pages as blocks are first used. Each layer stores as
+/// `KeyValueStorage` says. Which blocks hold what is `BlockPool`'s affair.
 final class KeyValueCache {
-  private let storage: AlignedBuffer<Float>
+  private let memory: AlignedBuffer<UInt8>
   private let layers: [KeyValueLayer]
 
   /// Reserves memory for `blocks` blocks; throws `outOfMemory`.
   init(
-    configuration: ModelConfiguration, blockTokens: Int, blocks: Int
+    configuration: ModelConfiguration, storage: KeyValueStorage, blockTokens: Int, blocks: Int
   ) throws(InferenceError) {
-    let heads = configuration.keyValueHeads
-    let keyFloats = blockTokens * heads * configuration.headDimension
-    let valueFloats =
-      blockTokens * heads * KeyValueLayer.paddedDimension(configuration.headDimension)
-    let layerFloats = (keyFloats + valueFloats) * blocks
-    let storage: AlignedBuffer<Float>
+    let shapes = Self.shapes(configuration, storage, blockTokens)
+    // Each layer begins on a cache line.
+    let sizes = shapes.map { ($0.blockBytes * blocks + 63) / 64 * 64 }
     do {
-      storage = try AlignedBuffer(count: layerFloats * configuration.layers, zeroed: false)
+      memory = try AlignedBuffer(count: sizes.reduce(0, +), zeroed: false)
     } catch {
       throw InferenceError(error)
     }
-    self.storage = storage
-    layers = (0..<configuration.layers).map { layer in
-      let keys = storage.base + layer * layerFloats
-      return KeyValueLayer(
-        keys: keys, values: keys + keyFloats * blocks, blockTokens: blockTokens, heads: heads,
-        headDimension: configuration.headDimension)
+    var layers: [KeyValueLayer] = []
+    var next = UnsafeMutableRawPointer(memory.base)
+    for (shape, size) in zip(shapes, sizes) {
+      layers.append(KeyValueLayer(shape, memory: next, blocks: blocks))
+      next += size
     }
+    self.layers = layers
   }
 
   /// One layer's part.
   subscript(layer: Int) -> KeyValueLayer { layers[layer] }
 
   /// Bytes of one block over all layers.
-  static func blockBytes(_ configuration: ModelConfiguration, blockTokens: Int) -> Int {
-    let padded = KeyValueLayer.paddedDimension(configuration.headDimension)
-    let tokenFloats = configuration.keyValueHeads * (configuration.headDimension + padded)
-    return tokenFloats * blockTokens * configuration.layers * MemoryLayout<Float>.stride
+  static func blockBytes(
+    _ configuration: ModelConfiguration, storage: KeyValueStorage, blockTokens: Int
+  ) -> Int {
+    shapes(configuration, storage, blockTokens).reduce(0) { $0 + $1.blockBytes }
+  }
+
+  private static func shapes(
+    _ configuration: ModelConfiguration, _ storage: KeyValueStorage, _ blockTokens: Int
+  ) -> [KeyValueLayer.Shape] {
+    (0..<configuration.layers).map { layer in
+      KeyValueLayer.Shape(
+        type: storage.type(ofLayer: layer), blockTokens: blockTokens,
+        heads: configuration.keyValueHeads, headDimension: configuration.headDimension)
+    }
   }
 }

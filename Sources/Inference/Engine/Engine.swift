@@ -49,8 +49,8 @@ public final class Engine {
     self.options = options
     contextLength = resolved.contextLength
     cache = try KeyValueCache(
-      configuration: model.configuration, blockTokens: options.kvBlockTokens,
-      blocks: resolved.cacheBlocks)
+      configuration: model.configuration, storage: model.keyValueStorage,
+      blockTokens: options.kvBlockTokens, blocks: resolved.cacheBlocks)
     scheduler = Scheduler(
       limits: Scheduler.Limits(tokens: options.maxTokensPerStep, chunk: options.prefillChunk),
       pool: BlockPool(
@@ -72,7 +72,7 @@ public final class Engine {
     }
     counters.kvBlocks = resolved.cacheBlocks
     counters.kvBlockBytes = KeyValueCache.blockBytes(
-      model.configuration, blockTokens: options.kvBlockTokens)
+      model.configuration, storage: model.keyValueStorage, blockTokens: options.kvBlockTokens)
   }
 
   /// Sequences in flight, those that wait for room in the cache included.

@@ -45,7 +45,7 @@ extension EngineOptions {
       "kvBlockTokens", "a multiple of 16, 16 to 4096")
     let blocksPerContext = (context + kvBlockTokens - 1) / kvBlockTokens
     let blockBytes = KeyValueCache.blockBytes(
-      model.configuration, blockTokens: kvBlockTokens)
+      model.configuration, storage: model.keyValueStorage, blockTokens: kvBlockTokens)
     let wanted = blocksPerContext * maxSequences
     let blocks =
       kvCacheBytes.map { $0 / blockBytes }

@@ -171,6 +171,72 @@ public nonisolated struct Millrace_V1_DrainExecutorResponse: Sendable {
   public init() {}
 }
 
+public nonisolated struct Millrace_V1_GetCacheStatsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Millrace_V1_CacheStats: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// One for each model, in the order of their names.
+  public var models: [Millrace_V1_ModelCacheStats] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// The keys and values that one model's engine keeps, in blocks of a fixed number of tokens. Counts
+/// are since the start of the process.
+public nonisolated struct Millrace_V1_ModelCacheStats: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var model: String = String()
+
+  /// How keys and values are stored: f32, f16, bf16 or int8, and layers of their own after it.
+  public var storage: String = String()
+
+  public var blocks: Int64 = 0
+
+  public var blockBytes: Int64 = 0
+
+  public var blockTokens: Int64 = 0
+
+  public var blocksInUse: Int64 = 0
+
+  /// Used by no job now, and kept for those to come with the same beginning.
+  public var blocksKept: Int64 = 0
+
+  /// Times that a job looked for its beginning.
+  public var prefixLookups: Int64 = 0
+
+  /// Prompt tokens that were found, and those that had to be computed; the latter count output that is
+  /// computed again after a preemption or another executor's end.
+  public var prefixHitTokens: Int64 = 0
+
+  public var computedPromptTokens: Int64 = 0
+
+  /// Kept blocks that were given up for lack of room.
+  public var evictions: Int64 = 0
+
+  /// Times that a running job stepped back for lack of room.
+  public var preemptions: Int64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "millrace.v1"
@@ -435,6 +501,140 @@ nonisolated extension Millrace_V1_DrainExecutorResponse: SwiftProtobuf.Message, 
   }
 
   public static func ==(lhs: Millrace_V1_DrainExecutorResponse, rhs: Millrace_V1_DrainExecutorResponse) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Millrace_V1_GetCacheStatsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".GetCacheStatsRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Millrace_V1_GetCacheStatsRequest, rhs: Millrace_V1_GetCacheStatsRequest) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Millrace_V1_CacheStats: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".CacheStats"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}models\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.models) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.models.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.models, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Millrace_V1_CacheStats, rhs: Millrace_V1_CacheStats) -> Bool {
+    if lhs.models != rhs.models {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Millrace_V1_ModelCacheStats: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ModelCacheStats"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}model\0\u{1}storage\0\u{1}blocks\0\u{3}block_bytes\0\u{3}block_tokens\0\u{3}blocks_in_use\0\u{3}blocks_kept\0\u{3}prefix_lookups\0\u{3}prefix_hit_tokens\0\u{3}computed_prompt_tokens\0\u{1}evictions\0\u{1}preemptions\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.model) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.storage) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.blocks) }()
+      case 4: try { try decoder.decodeSingularInt64Field(value: &self.blockBytes) }()
+      case 5: try { try decoder.decodeSingularInt64Field(value: &self.blockTokens) }()
+      case 6: try { try decoder.decodeSingularInt64Field(value: &self.blocksInUse) }()
+      case 7: try { try decoder.decodeSingularInt64Field(value: &self.blocksKept) }()
+      case 8: try { try decoder.decodeSingularInt64Field(value: &self.prefixLookups) }()
+      case 9: try { try decoder.decodeSingularInt64Field(value: &self.prefixHitTokens) }()
+      case 10: try { try decoder.decodeSingularInt64Field(value: &self.computedPromptTokens) }()
+      case 11: try { try decoder.decodeSingularInt64Field(value: &self.evictions) }()
+      case 12: try { try decoder.decodeSingularInt64Field(value: &self.preemptions) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.model.isEmpty {
+      try visitor.visitSingularStringField(value: self.model, fieldNumber: 1)
+    }
+    if !self.storage.isEmpty {
+      try visitor.visitSingularStringField(value: self.storage, fieldNumber: 2)
+    }
+    if self.blocks != 0 {
+      try visitor.visitSingularInt64Field(value: self.blocks, fieldNumber: 3)
+    }
+    if self.blockBytes != 0 {
+      try visitor.visitSingularInt64Field(value: self.blockBytes, fieldNumber: 4)
+    }
+    if self.blockTokens != 0 {
+      try visitor.visitSingularInt64Field(value: self.blockTokens, fieldNumber: 5)
+    }
+    if self.blocksInUse != 0 {
+      try visitor.visitSingularInt64Field(value: self.blocksInUse, fieldNumber: 6)
+    }
+    if self.blocksKept != 0 {
+      try visitor.visitSingularInt64Field(value: self.blocksKept, fieldNumber: 7)
+    }
+    if self.prefixLookups != 0 {
+      try visitor.visitSingularInt64Field(value: self.prefixLookups, fieldNumber: 8)
+    }
+    if self.prefixHitTokens != 0 {
+      try visitor.visitSingularInt64Field(value: self.prefixHitTokens, fieldNumber: 9)
+    }
+    if self.computedPromptTokens != 0 {
+      try visitor.visitSingularInt64Field(value: self.computedPromptTokens, fieldNumber: 10)
+    }
+    if self.evictions != 0 {
+      try visitor.visitSingularInt64Field(value: self.evictions, fieldNumber: 11)
+    }
+    if self.preemptions != 0 {
+      try visitor.visitSingularInt64Field(value: self.preemptions, fieldNumber: 12)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Millrace_V1_ModelCacheStats, rhs: Millrace_V1_ModelCacheStats) -> Bool {
+    if lhs.model != rhs.model {return false}
+    if lhs.storage != rhs.storage {return false}
+    if lhs.blocks != rhs.blocks {return false}
+    if lhs.blockBytes != rhs.blockBytes {return false}
+    if lhs.blockTokens != rhs.blockTokens {return false}
+    if lhs.blocksInUse != rhs.blocksInUse {return false}
+    if lhs.blocksKept != rhs.blocksKept {return false}
+    if lhs.prefixLookups != rhs.prefixLookups {return false}
+    if lhs.prefixHitTokens != rhs.prefixHitTokens {return false}
+    if lhs.computedPromptTokens != rhs.computedPromptTokens {return false}
+    if lhs.evictions != rhs.evictions {return false}
+    if lhs.preemptions != rhs.preemptions {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -6,10 +6,12 @@ public import RPC
 /// `millrace.v1.AdminService`: for those who run the service.
 public struct AdminService: Sendable {
   let store: any JobStore
+  let caches: any CacheReporter
   let logger: Logger
 
-  public init(store: any JobStore, logger: Logger) {
+  public init(store: any JobStore, caches: any CacheReporter, logger: Logger) {
     self.store = store
+    self.caches = caches
     self.logger = logger
   }
 
@@ -19,6 +21,7 @@ public struct AdminService: Sendable {
       methods.unary("GetQueueStats", queueStats),
       methods.unary("ListExecutors", listExecutors),
       methods.unary("DrainExecutor", drainExecutor),
+      methods.unary("GetCacheStats", cacheStats),
     ]
   }
 
@@ -54,6 +57,33 @@ public struct AdminService: Sendable {
       throw ServiceError.executorNotFound(request.id)
     }
     return Millrace_V1_DrainExecutorResponse()
+  }
+
+  private func cacheStats(
+    _ request: Millrace_V1_GetCacheStatsRequest, _ context: ServerContext
+  ) async throws -> Millrace_V1_CacheStats {
+    var answer = Millrace_V1_CacheStats()
+    answer.models = caches.cacheStatistics().map(\.message)
+    return answer
+  }
+}
+
+extension CacheStatistics {
+  var message: Millrace_V1_ModelCacheStats {
+    var message = Millrace_V1_ModelCacheStats()
+    message.model = model
+    message.storage = storage
+    message.blocks = blocks
+    message.blockBytes = blockBytes
+    message.blockTokens = blockTokens
+    message.blocksInUse = blocksInUse
+    message.blocksKept = blocksKept
+    message.prefixLookups = prefixLookups
+    message.prefixHitTokens = prefixHitTokens
+    message.computedPromptTokens = computedPromptTokens
+    message.evictions = evictions
+    message.preemptions = preemptions
+    return message
   }
 }
 

@@ -96,6 +96,41 @@ struct ListExecutors: AsyncParsableCommand {
   }
 }
 
+struct Caches: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Show how full the KV caches of a service are, and how much computing they spared.",
+    discussion: "Example: millrace caches --json")
+
+  @OptionGroup var connection: ClientFlags
+
+  func run() async throws {
+    try await connection.withClient { client in
+      let answer: Millrace_V1_CacheStats = try await client.call(
+        "AdminService/GetCacheStats", Millrace_V1_GetCacheStatsRequest())
+      if connection.json {
+        for model in answer.models { Output.line(try model.jsonLine()) }
+        return
+      }
+      var table = Table(
+        "MODEL", "STORAGE", "MEMORY MiB", "IN USE", "KEPT", "PROMPT TOKENS FOUND", "EVICTIONS",
+        "PREEMPTIONS")
+      for model in answer.models {
+        let asked = model.prefixHitTokens + model.computedPromptTokens
+        table.add(
+          model.model, model.storage, "\(model.blocks * model.blockBytes >> 20)",
+          share(model.blocksInUse, of: model.blocks), share(model.blocksKept, of: model.blocks),
+          "\(model.prefixHitTokens) (\(share(model.prefixHitTokens, of: asked)))",
+          "\(model.evictions)", "\(model.preemptions)")
+      }
+      Output.line(table.text)
+    }
+  }
+
+  private func share(_ part: Int64, of whole: Int64) -> String {
+    whole == 0 ? "0%" : "\(part * 100 / whole)%"
+  }
+}
+
 struct Drain: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Let an executor take no more jobs and hand its own back to the queue.",

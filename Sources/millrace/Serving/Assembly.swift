@@ -59,9 +59,10 @@ struct Assembly: Service {
         connectionString: database.connectionString, configuration: settings.store, logger: logger)
       // No other process can be at the private database: whatever ran there has died.
       if database.server != nil { try await store.expireLeases() }
-      let server = try makeServer(store: store, models: models, credentials: credentials)
       let executor = Executor(
         store: store, models: models.served, logger: Logger(label: "millrace.executor"))
+      let server = try makeServer(
+        store: store, models: models, caches: executor, credentials: credentials)
       var services: [any Service] = []
       if let server = database.server { services.append(PrivateServerService(server: server)) }
       services += [
@@ -88,11 +89,15 @@ struct Assembly: Service {
       do {
         let model = try LanguageModel.load(
           path: named.path,
-          options: LoadOptions(kernelPath: settings.kernelPath, threads: settings.threads))
+          options: LoadOptions(
+            kernelPath: settings.kernelPath, keyValueStorage: settings.keyValueStorage,
+            weightCache: settings.weightCache, threads: settings.threads))
+        report(model.weightPlace, of: named.name)
         let options = EngineOptions(
           maxSequences: settings.slots, maxTokensPerStep: max(512, settings.slots),
           contextLength: settings.contextLength, threads: settings.threads,
-          kernelPath: settings.kernelPath)
+          kernelPath: settings.kernelPath, kvCacheBytes: settings.kvCacheBytes,
+          cachesPrefixes: settings.cachesPrefixes)
         try options.check(for: model)
         return ServedModel(name: named.name, model: model, options: options)
       } catch let error as InferenceError where error.code == .optionsInvalid {
@@ -105,10 +110,21 @@ struct Assembly: Service {
     }
   }
 
+  private func report(_ place: WeightPlace, of name: String) {
+    switch place {
+    case .memory: return
+    case .found(let path): logger.info("Its weights are mapped", metadata: ["path": "\(path)"])
+    case .made(let path):
+      logger.info("Its weights are repacked and kept", metadata: ["path": "\(path)"])
+    case .fallback(let problem): logger.warning("\(problem)", metadata: ["name": "\(name)"])
+    }
+  }
+
   /// The flags that an engine's options come from.
   private static let flags = [
     "contextLength": "--context-length", "maxSequences": "--slots", "threads": "--threads",
-    "kvCacheBytes": "--context-length", "maxTokensPerStep": "--slots",
+    "kvCacheBytes": "--kv-cache-memory and --context-length", "maxTokensPerStep": "--slots",
+    "keyValueStorage": "--kv-cache-type",
   ]
 
   // MARK: Database
@@ -140,7 +156,8 @@ struct Assembly: Service {
   }
 
   private func makeServer(
-    store: PostgresJobStore, models: ServedModels, credentials: ServerCredentials
+    store: PostgresJobStore, models: ServedModels, caches: any CacheReporter,
+    credentials: ServerCredentials
   ) throws -> ServerParts {
     let names = [
       "millrace.v1.JobService", "millrace.v1.ModelService", "millrace.v1.AdminService",
@@ -152,7 +169,7 @@ struct Assembly: Service {
     let methods =
       JobService(store: store, catalog: models, hub: hub, logger: logger).methods
       + ModelService(catalog: models, logger: logger).methods
-      + AdminService(store: store, logger: logger).methods
+      + AdminService(store: store, caches: caches, logger: logger).methods
       + HealthService(board: board, logger: logger).methods
       + (try ReflectionService(services: names + standard).methods)
     var configuration = ServerConfiguration(

@@ -44,6 +44,42 @@ struct ServeFlags: ParsableArguments {
   var kernels: String?
 
   @Option(
+    help: ArgumentHelp(
+      """
+      How keys and values are stored: f32, f16, bf16 or int8; layers of their own after it, as in \
+      int8,0-1=f32. What is rounded changes the text. [f32]
+      """,
+      valueName: "type"))
+  var kvCacheType: String?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      Memory for keys and values, for each model: 512MiB, 4GiB, 25% of the machine's. [room for \
+      all slots, at most 2GiB]
+      """,
+      valueName: "size"))
+  var kvCacheMemory: String?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      on or off: keep the keys and values of ended jobs for those with the same beginning. The \
+      output is the same. [on]
+      """,
+      valueName: "on|off"))
+  var prefixCache: String?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      Folder for repacked weights, which later starts and other processes share, or off. Models \
+      under 32 MiB are not kept. [~/.cache/millrace]
+      """,
+      valueName: "folder"))
+  var weightCache: String?
+
+  @Option(
     parsing: .unconditional,
     help: "The most jobs that may wait in the queue; more are refused. [1000000]")
   var maxQueuedJobs: Int?

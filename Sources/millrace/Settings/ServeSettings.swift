@@ -1,4 +1,5 @@
 import Foundation
+import Inference
 import JobStorePostgres
 import Logging
 import RPC
@@ -19,6 +20,11 @@ struct ServeSettings {
   var slots: Int
   var contextLength: Int?
   var kernelPath: KernelPath
+  var keyValueStorage: KeyValueStorage
+  /// `nil`: the engine's own choice.
+  var kvCacheBytes: Int?
+  var cachesPrefixes: Bool
+  var weightCache: WeightCache?
   var maxQueuedJobs: Int
   /// `nil`: for ever.
   var keepDays: Int?
@@ -32,6 +38,8 @@ struct ServeSettings {
 
   static let keys: Set<String> = [
     "model", "listen", "data-dir", "database-url", "threads", "slots", "context-length", "kernels",
+    "kv-cache-type", "kv-cache-memory", "prefix-cache",
+    "weight-cache",
     "max-queued-jobs", "keep-days", "tls-certificate", "tls-key", "tls-client-roots",
     "drain-seconds", "log-level",
     "database-user",
@@ -59,6 +67,15 @@ struct ServeSettings {
       "context-length", flag: flags.contextLength, default: nil,
       unset: "the model's, at most 4096", in: 2...10_000_000)
     kernelPath = try Self.choice("kernels", &source, flag: flags.kernels, default: "auto")
+    keyValueStorage = try Self.keyValueStorage(&source, flag: flags.kvCacheType)
+    kvCacheBytes = try Self.kvCacheBytes(&source, flag: flags.kvCacheMemory)
+    let prefixCache: Switch = try Self.choice(
+      "prefix-cache", &source, flag: flags.prefixCache, default: "on")
+    cachesPrefixes = prefixCache == .on
+    weightCache = WeightCacheFolder.cache(
+      source.string(
+        "weight-cache", flag: flags.weightCache,
+        default: WeightCacheFolder.standard(environment, home: source.home)) ?? "off")
     maxQueuedJobs =
       try source.integer(
         "max-queued-jobs", flag: flags.maxQueuedJobs, default: 1_000_000, in: 1...1_000_000_000)
@@ -114,6 +131,35 @@ struct ServeSettings {
         "\(source.name(of: "listen")) is \(text); it must be HOST:PORT or unix:PATH")
     }
     return texts
+  }
+
+  private enum Switch: String, CaseIterable {
+    case on, off
+  }
+
+  private static func keyValueStorage(
+    _ source: inout SettingsSource, flag: String?
+  ) throws(CommandFailure) -> KeyValueStorage {
+    let text = source.string("kv-cache-type", flag: flag, default: "f32")
+    guard let storage = text.flatMap({ KeyValueStorage($0) }) else {
+      throw CommandFailure(
+        "\(source.name(of: "kv-cache-type")) is \(text ?? "empty"); it must be "
+          + KeyValueStorage.form)
+    }
+    return storage
+  }
+
+  private static func kvCacheBytes(
+    _ source: inout SettingsSource, flag: String?
+  ) throws(CommandFailure) -> Int? {
+    let text = source.string(
+      "kv-cache-memory", flag: flag, unset: "room for all slots, at most 2GiB")
+    guard let text else { return nil }
+    guard let size = MemorySize(text) else {
+      throw CommandFailure(
+        "\(source.name(of: "kv-cache-memory")) is \(text); it must be \(MemorySize.form)")
+    }
+    return size.bytes
   }
 
   private static func days(

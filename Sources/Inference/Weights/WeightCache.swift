@@ -1,0 +1,135 @@
+import Crypto
+import Foundation
+import ModelFormats
+import Tensors
+
+/// A folder that keeps weights in the layout of the kernels, so that only the first process repacks
+/// them, and all processes of a machine share one copy in memory.
+///
+/// There is a file for each model. It belongs to the model's path and the SHA-256 of its content;
+/// when either changes, a new one takes its place. The folder must belong to the user and be
+/// writable to nobody else, because what lies in it is trusted.
+public struct WeightCache: Sendable, Hashable {
+  /// The folder; made where it is not there.
+  public var folder: String
+  /// Models whose packed weights take fewer bytes are not kept: packing them takes no time.
+  public var leastBytes: Int
+
+  /// Makes a cache of models of 32 MiB and more.
+  public init(folder: String, leastBytes: Int = 32 << 20) {
+    self.folder = folder
+    self.leastBytes = leastBytes
+  }
+
+  /// Where a model's weights are to live, and what stood in the way of keeping them.
+  struct Place {
+    var memory: any WeightMemory
+    /// The file, if there is one.
+    var file: WeightFile?
+    var problem: String?
+  }
+
+  /// Finds a model's file or begins one. Tells the model file its fingerprint where that is known
+  /// without reading it.
+  func place(for model: GGUFFile) -> Place {
+    let needed = Self.bytes(of: model)
+    guard needed >= leastBytes else { return Place(memory: HeapWeights()) }
+    do {
+      try prepareFolder()
+      let path = path(for: model)
+      if let file = try? WeightFile(opening: path) {
+        if let identity = file.contents.identity, identity == model.identity {
+          model.assumeFingerprint(file.contents.fingerprint)
+        }
+        if file.contents.fingerprint == model.computeFingerprint() {
+          return Place(memory: file, file: file)
+        }
+      }
+      removeOrphans()
+      let file = try WeightFile(
+        making: path,
+        contents: WeightFile.Contents(
+          fingerprint: model.computeFingerprint(), identity: model.settledIdentity,
+          model: Self.absolute(model.path)),
+        capacity: needed)
+      return Place(memory: file, file: file)
+    } catch {
+      return Place(memory: HeapWeights(), problem: Self.problem(error, folder))
+    }
+  }
+
+  /// Keeps a file in the making. Returns what stood in the way.
+  func finish(_ place: Place) -> String? {
+    do {
+      try place.file?.finish()
+      return place.problem
+    } catch {
+      return Self.problem(error, folder)
+    }
+  }
+
+  private static func problem(_ error: WeightFile.Failure, _ folder: String) -> String {
+    "The packed weights cannot be kept in \(folder) (\(error.reason)); they are in this process's "
+      + "memory, and packed anew at each start."
+  }
+
+  // MARK: The folder
+
+  private func prepareFolder() throws(WeightFile.Failure) {
+    do {
+      try FileManager.default.createDirectory(
+        atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    } catch {
+      throw WeightFile.Failure("the folder cannot be made")
+    }
+    var status = stat()
+    guard stat(folder, &status) == 0 else { throw WeightFile.Failure(errno: errno) }
+    guard status.st_uid == geteuid(), status.st_mode & 0o022 == 0 else {
+      throw WeightFile.Failure("others than this user can write there")
+    }
+  }
+
+  private func path(for model: GGUFFile) -> String {
+    let absolute = Self.absolute(model.path)
+    let digest = SHA256.hash(data: Data(absolute.utf8)).prefix(8)
+    let name = URL(fileURLWithPath: absolute).deletingPathExtension().lastPathComponent
+    let hash = digest.map { String(Int($0) + 256, radix: 16).dropFirst() }.joined()
+    return "\(folder)/\(name.prefix(100))-\(hash).packed"
+  }
+
+  private static func absolute(_ path: String) -> String {
+    URL(fileURLWithPath: path).standardizedFileURL.path
+  }
+
+  /// Removes the files of models that are gone, and those that were never finished by processes that
+  /// are.
+  private func removeOrphans() {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    for name in names {
+      let path = "\(folder)/\(name)"
+      if let part = name.range(of: ".packed.part-") {
+        let number = name[part.upperBound...].prefix { $0 != "-" }
+        guard let process = pid_t(number), kill(process, 0) != 0, errno == ESRCH
+        else { continue }
+        unlink(path)
+      } else if name.hasSuffix(".packed"), let file = try? WeightFile(opening: path),
+        !FileManager.default.fileExists(atPath: file.contents.model)
+      {
+        unlink(path)
+      }
+    }
+  }
+
+  /// At most this many bytes are needed for a model's packed tensors.
+  private static func bytes(of model: GGUFFile) -> Int {
+    model.tensors.reduce(0) { total, tensor in
+      guard tensor.shape.count == 2, let type = try? ModelTensors.type(of: tensor),
+        let layout = try? PackedLayout(
+          type: type, shape: MatrixShape(rows: tensor.shape[1], columns: tensor.shape[0]))
+      else { return total }
+      // The embedding is needed as it is, and packed as well where the output is tied to it.
+      let rows = tensor.name == EmbeddingTable.tensorName ? tensor.byteCount : 0
+      return total + layout.byteCount + PackedLayout.aligned(rows)
+    }
+  }
+}

@@ -1,0 +1,189 @@
+import Crypto
+import Foundation
+import Tensors
+
+/// Packed weights in a file that is mapped into memory.
+///
+///     64 bytes: magic, where the contents are (offset and bytes, little-endian), their SHA-256
+///     regions, each on a cache line
+///     contents: JSON, see `Contents`
+///
+/// A file is made under a name of its own and renamed when it is whole and on the disk, so nobody
+/// sees half of one. It is never written to afterwards.
+final class WeightFile: WeightMemory {
+  /// What a file says of itself.
+  struct Contents: Codable, Equatable {
+    /// The version of the packed layouts.
+    var layout = PackedLayout.version
+    /// The SHA-256 of the model file.
+    var fingerprint: String
+    /// Which version of which file that was, where that can be told without reading it again.
+    var identity: String?
+    /// The model file's path.
+    var model: String
+    /// Offset and bytes of each region.
+    var regions: [String: [Int]] = [:]
+  }
+
+  /// Why there is no file: what the system says.
+  struct Failure: Error {
+    var reason: String
+
+    init(_ reason: String) { self.reason = reason }
+    init(errno code: Int32) { reason = String(cString: strerror(code)) }
+  }
+
+  private static let magic = Array("millrace packed\n".utf8)
+  private static let headerBytes = 64
+  private static let mostContents = 64 << 20
+
+  /// Where it is, or will be.
+  let path: String
+  /// Whether this process made it.
+  let wasMade: Bool
+  /// What it holds.
+  private(set) var contents: Contents
+  private let map: UnsafeMutableRawPointer
+  private let mapBytes: Int
+  private let heap = HeapWeights()
+  private var making: Making?
+
+  /// A file in the making.
+  private struct Making {
+    var descriptor: Int32
+    var partPath: String
+    var end: Int
+    var isWhole = true
+  }
+
+  private init(
+    _ path: String, _ contents: Contents, map: UnsafeMutableRawPointer, bytes: Int, making: Making?
+  ) {
+    self.path = path
+    wasMade = making != nil
+    self.contents = contents
+    self.map = map
+    mapBytes = bytes
+    self.making = making
+  }
+
+  deinit {
+    discard()
+    munmap(map, mapBytes)
+  }
+
+  // MARK: A file that is there
+
+  /// Maps a whole file; throws where there is none, or anything else.
+  convenience init(opening path: String) throws(Failure) {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+    guard descriptor >= 0 else { throw Failure(errno: errno) }
+    defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw Failure(errno: errno) }
+    let bytes = Int(status.st_size)
+    guard status.st_mode & S_IFMT == S_IFREG, bytes >= Self.headerBytes else {
+      throw Failure("not a file of packed weights")
+    }
+    guard let map = mmap(nil, bytes, PROT_READ, MAP_SHARED, descriptor, 0), map != MAP_FAILED
+    else { throw Failure(errno: errno) }
+    guard let contents = Self.contents(UnsafeRawBufferPointer(start: map, count: bytes)) else {
+      munmap(map, bytes)
+      throw Failure("not a file of packed weights of this version, or a damaged one")
+    }
+    self.init(path, contents, map: map, bytes: bytes, making: nil)
+  }
+
+  private static func contents(_ file: UnsafeRawBufferPointer) -> Contents? {
+    guard file.prefix(magic.count).elementsEqual(magic) else { return nil }
+    func number(at offset: Int) -> Int? {
+      Int(exactly: UInt64(littleEndian: file.loadUnaligned(fromByteOffset: offset, as: UInt64.self)))
+    }
+    guard let offset = number(at: magic.count), let count = number(at: magic.count + 8),
+      count <= mostContents, headerBytes <= offset, offset <= file.count - count
+    else { return nil }
+    let text = Data(file[offset..<offset + count])
+    let digest = file[magic.count + 16..<headerBytes]
+    guard digest.elementsEqual(SHA256.hash(data: text)),
+      let contents = try? JSONDecoder().decode(Contents.self, from: text),
+      contents.layout == PackedLayout.version
+    else { return nil }
+    let areSound = contents.regions.values.allSatisfy { place in
+      place.count == 2 && place[0] >= headerBytes && place[0] % PackedLayout.alignment == 0
+        && place[1] >= 0 && place[1] <= offset && place[0] <= offset - place[1]
+    }
+    return areSound ? contents : nil
+  }
+
+  // MARK: A file in the making
+
+  /// Begins a file with room for so many bytes of regions, all of it set aside on the disk now.
+  convenience init(
+    making path: String, contents: Contents, capacity: Int
+  ) throws(Failure) {
+    let partPath = "\(path).part-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
+    let descriptor = open(partPath, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+    guard descriptor >= 0 else { throw Failure(errno: errno) }
+    let bytes = Self.headerBytes + capacity
+    let problem = posix_fallocate(descriptor, 0, off_t(bytes))
+    let map =
+      problem == 0
+      ? mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0) : MAP_FAILED
+    guard let map, map != MAP_FAILED else {
+      let reason = problem == 0 ? errno : problem
+      close(descriptor)
+      unlink(partPath)
+      throw Failure(errno: reason)
+    }
+    self.init(
+      path, contents, map: map, bytes: bytes,
+      making: Making(
+        descriptor: descriptor, partPath: partPath, end: Self.headerBytes))
+  }
+
+  func region(_ key: String, byteCount: Int) throws(InferenceError) -> WeightRegion {
+    if let place = contents.regions[key], place[1] == byteCount {
+      return WeightRegion(base: map + place[0], owner: self, isFilled: true)
+    }
+    guard var making, byteCount <= mapBytes - PackedLayout.aligned(making.end) else {
+      // Not in a file that is there, or no room in a new one: such a file is not kept.
+      making?.isWhole = false
+      return try heap.region(key, byteCount: byteCount)
+    }
+    let start = PackedLayout.aligned(making.end)
+    making.end = start + byteCount
+    self.making = making
+    contents.regions[key] = [start, byteCount]
+    return WeightRegion(base: map + start, owner: self, isFilled: false)
+  }
+
+  /// Gives a file in the making its name, once every region is filled. On a failure the weights stay
+  /// good, and the file goes with them.
+  func finish() throws(Failure) {
+    guard let making else { return }
+    guard making.isWhole else { throw Failure("it has other tensors than were planned for") }
+    guard let text = try? JSONEncoder().encode(contents), text.count <= Self.mostContents else {
+      throw Failure("its contents cannot be written")
+    }
+    let numbers = [making.end, text.count].map { UInt64($0).littleEndian }
+    var header = Self.magic + numbers.withUnsafeBytes { Array($0) }
+    header += SHA256.hash(data: text)
+    memcpy(map, header, header.count)
+    guard ftruncate(making.descriptor, off_t(making.end + text.count)) == 0,
+      text.withUnsafeBytes({
+        pwrite(making.descriptor, $0.baseAddress, $0.count, off_t(making.end))
+      }) == text.count,
+      msync(map, making.end, MS_SYNC) == 0, fsync(making.descriptor) == 0,
+      mprotect(map, mapBytes, PROT_READ) == 0, rename(making.partPath, path) == 0
+    else { throw Failure(errno: errno) }
+    close(making.descriptor)
+    self.making = nil
+  }
+
+  private func discard() {
+    guard let making else { return }
+    close(making.descriptor)
+    unlink(making.partPath)
+    self.making = nil
+  }
+}
