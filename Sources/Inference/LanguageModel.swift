@@ -108,6 +108,19 @@ public final class LanguageModel: Sendable {
     return try tokenizer(of: vocabulary(of: file))
   }
 
+  /// What computing costs on this model, for holding its speed against the machine's limits.
+  public var cost: ModelCost {
+    let inner = weights.layers.flatMap(\.matrices)
+    func sum(_ matrices: [PackedMatrix], _ value: (PackedMatrix) -> Int) -> Int {
+      matrices.reduce(0) { $0 + value($1) }
+    }
+    func products(_ matrix: PackedMatrix) -> Int { matrix.shape.rows * matrix.shape.columns }
+    return ModelCost(
+      stepBytes: sum(inner + [weights.output]) { $0.layout.byteCount },
+      tokenMultiplyAdds: sum(inner, products),
+      isInt8: inner.allSatisfy { $0.type.quantizesActivations }, logitsMultiplyAdds: products(weights.output))
+  }
+
   /// The family of the model, as its file names it, such as `llama`.
   public var architectureName: String { configuration.architecture.name }
 

@@ -164,6 +164,7 @@ struct EngineTests {
       ("maxSequences", EngineOptions(maxSequences: 0)),
       ("maxTokensPerStep", EngineOptions(maxSequences: 16, maxTokensPerStep: 15)),
       ("prefillChunk", EngineOptions(prefillChunk: 0)),
+      ("tokenLatency", EngineOptions(tokenLatency: .zero)),
       ("contextLength", EngineOptions(contextLength: 1_000_000)),
       ("threads", EngineOptions(threads: 0)),
       ("kvBlockTokens", EngineOptions(kvBlockTokens: 24)),

@@ -87,7 +87,8 @@ struct SchedulerSimulation {
 
   /// Does one step and checks it; returns false where going on makes no sense.
   private mutating func step() -> Bool {
-    let works = scheduler.schedule()
+    let pace = Bool.random(using: &numbers) ? Int.random(in: 1...20, using: &numbers) : nil
+    let works = scheduler.schedule(pace: pace)
     #expect(works.reduce(0) { $0 + $1.count } <= limits.tokens)
     #expect(works.allSatisfy { $0.count >= 1 && $0.count <= limits.chunk })
     #expect(Set(works.map(\.sequence)).count == works.count)

@@ -53,6 +53,21 @@ struct SchedulerTests {
       ])
   }
 
+  @Test("A pace holds prompts back only where somebody waits for the next token")
+  func pace() {
+    var scheduler = Self.make(chunk: 50)
+    scheduler.add(Self.arrival(1, tokens: 3))
+    #expect(scheduler.schedule(pace: 2) == [Self.work(1, 0, 3, last: true, prefill: true)])
+    scheduler.postprocess(Self.work(1, 0, 3, last: true, prefill: true), token: 9)
+    scheduler.add(Self.arrival(2, tokens: 20))
+    scheduler.add(Self.arrival(3, tokens: 20))
+    #expect(
+      scheduler.schedule(pace: 6) == [
+        Self.work(1, 3, 1, last: true, prefill: false),
+        Self.work(2, 0, 6, last: false, prefill: true),
+      ])
+  }
+
   @Test("Decode tokens come first, what is left goes to prompts, oldest first")
   func mixes() {
     var scheduler = Self.make(tokens: 8, chunk: 5)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import struct
+import xml.etree.ElementTree
 
 import gguf
 import numpy
@@ -182,6 +183,31 @@ def test_bench_prints_a_list_of_rates(model):
         assert result["prefill_tokens_per_second"] > 0
         assert result["decode_tokens_per_second"] > 0
         assert result["peak_memory_bytes"] > 1 << 20
+
+
+def test_a_suite_holds_rates_against_the_limits_of_the_machine(model, folder):
+    found = parsed(
+        *("bench", "--model", model, "--suite", "--prompt-tokens", 16, "--decode-tokens", 4),
+        *("--batch", "1,3", "--runs", 1, "--out", folder / "suite"),
+    )
+    assert found["bytes_per_second"] > 1e8 and found["int8_multiply_adds_per_second"] > 1e8
+    assert [row["result"]["batch"] for row in found["rows"]] == [1, 3]
+    # Twice as many tokens a second are twice the share, whatever the machine does meanwhile.
+    shares = [
+        row["decode_share_of_bandwidth"] * row["result"]["batch"]
+        / row["result"]["decode_tokens_per_second"]
+        for row in found["rows"]
+    ]
+    assert shares[0] == pytest.approx(shares[1]) and shares[0] > 0
+    assert json.loads((folder / "suite.json").read_text()) == found
+    picture = xml.etree.ElementTree.parse(folder / "suite.svg").getroot()
+    lines = picture.findall("{http://www.w3.org/2000/svg}polyline")
+    assert [len(line.get("points").split()) for line in lines] == [2, 2]
+    sizes = ("--prompt-tokens", 2, "--decode-tokens", 2, "--runs", 1, "--batch", 1)
+    plain = run("bench", "--model", model, "--suite", *sizes)
+    assert b"OF BANDWIDTH" in plain.stdout and b"GB/s" in plain.stderr
+    failed = run("bench", "--model", model, "--suite", *sizes, "--out", "/nowhere/x")
+    assert failed.returncode != 0 and b"--out /nowhere/x.json cannot be written" in failed.stderr
 
 
 def test_bench_has_room_for_as_many_as_it_takes(model):

@@ -9,7 +9,8 @@ import pytest
 from google.protobuf import descriptor_pool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import proto_reflection_descriptor_database as reflection
-from millrace.v1 import admin_service_pb2, job_pb2, job_service_pb2, model_service_pb2
+from millrace.v1 import admin_service_pb2, generation_pb2, job_pb2, job_service_pb2
+from millrace.v1 import model_service_pb2
 
 from client import Client, refusal, spec
 
@@ -133,8 +134,9 @@ def test_administrators_see_what_the_caches_hold_and_spare(own_service):
     assert before.blocks * before.block_bytes <= 64 << 20 < (before.blocks + 1) * before.block_bytes
     assert before.blocks_in_use == before.blocks_kept == before.prefix_hit_tokens == 0
     tokens = [1] + [5 + n % 90 for n in range(2 * before.block_tokens)]
+    prompt = generation_pb2.TokenIds(ids=tokens)
     for _ in range(2):
-        job = client.run(spec(token_ids=tokens, max_tokens=1))
+        job = client.run(spec(None, token_ids=prompt, max_tokens=1))
     assert job.usage.cached_prompt_tokens == 2 * before.block_tokens
     after = cache()
     assert after.prefix_lookups == 2 and after.blocks_in_use == 0 and after.blocks_kept >= 2
@@ -146,8 +148,8 @@ def test_administrators_see_what_the_caches_hold_and_spare(own_service):
 def test_without_a_prefix_cache_every_prompt_is_computed(own_service):
     service = own_service("--prefix-cache", "off").start()
     client = Client(service.channel())
-    tokens = [1] + [5 + n % 90 for n in range(100)]
-    jobs = [client.run(spec(token_ids=tokens, max_tokens=9, seed=3)) for _ in range(2)]
+    prompt = generation_pb2.TokenIds(ids=[1] + [5 + n % 90 for n in range(100)])
+    jobs = [client.run(spec(None, token_ids=prompt, max_tokens=9, seed=3)) for _ in range(2)]
     assert [job.usage.cached_prompt_tokens for job in jobs] == [0, 0]
     assert jobs[0].token_ids == jobs[1].token_ids
     request = admin_service_pb2.GetCacheStatsRequest()

@@ -94,6 +94,8 @@ WRONG = [
     ([*BENCH, "--decode-tokens", "1"], "--decode-tokens is 1; it must be from 2"),
     ([*BENCH, "--decode-tokens", HUGE, "--prompt-tokens", HUGE], "--prompt-tokens is 9"),
     ([*BENCH, "--decode-tokens", HUGE], "--decode-tokens is 9"),
+    ([*BENCH, "--suite", "--prompt-tokens", "510"], "the model's context is 512"),
+    ([*BENCH, "--out", "x"], "--out goes with --suite"),
     ([*BENCH, "--runs", "0"], "--runs is 0; it must be from 1 to 1000"),
     # Databases.
     (["migrate", "--database-url", "postgresql://127.0.0.1:1/x"], "127.0.0.1"),
@@ -118,6 +120,7 @@ WRONG = [
     ([*SERVE, "--kv-cache-memory", "101%"], "--kv-cache-memory is 101%; it must be"),
     ([*SERVE, "--kv-cache-memory", "-1"], "Missing value for '--kv-cache-memory"),
     ([*SERVE, "--kv-cache-memory", HUGE + "GiB"], "--kv-cache-memory is 9"),
+    ([*SERVE, "--token-latency-ms", "-1"], "--token-latency-ms is -1; it must be a whole number"),
     ([*SERVE, "--prefix-cache", "maybe"], "--prefix-cache is maybe; it must be one of on, off"),
     ([*SERVE, "--listen", "nonsense"], "--listen is nonsense; it must be HOST:PORT"),
     ([*SERVE, "--database-url", "mysql://a:b@c/d"], "--database-url begins with mysql://"),

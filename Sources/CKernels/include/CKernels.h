@@ -268,6 +268,19 @@ void mk_rope_table(size_t first_position, size_t positions, const double *freque
 double mk_exp_double(double x);
 double mk_log_double(double x);
 
+/* ---- What the machine can do ------------------------------------------------------------------ */
+
+/* Reads `count` bytes, a multiple of 256, as fast as the path's loads can, and sums them up so that
+ * they must be read.
+ */
+uint64_t mk_probe_read(mk_path path, const void *bytes, size_t count);
+
+/* Multiplies and adds MK_PROBE_MACS pairs of bytes a round, from registers, with the instructions
+ * that the path's quantized kernels use.
+ */
+#define MK_PROBE_MACS 1024
+int32_t mk_probe_multiply(mk_path path, size_t rounds);
+
 /* ---- Threads --------------------------------------------------------------------------------- */
 
 typedef struct mk_thread_pool mk_thread_pool;

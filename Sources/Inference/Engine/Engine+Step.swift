@@ -9,7 +9,7 @@ extension Engine {
   /// concerns all of them is thrown.
   public func step() throws(InferenceError) -> [SequenceOutput] {
     var outputs = reportComplete()
-    let works = scheduler.schedule()
+    let works = scheduler.schedule(pace: pacer?.tokens)
     guard !works.isEmpty else { return outputs }
     let clock = ContinuousClock()
     let start = clock.now
@@ -92,9 +92,11 @@ extension Engine {
     _ works: [Scheduler.Work], _ outputs: [SequenceOutput], seconds: Double
   ) {
     let prefill = works.filter(\.isPrefill).reduce(0) { $0 + $1.count }
+    let decode = works.reduce(0) { $0 + $1.count } - prefill
+    pacer?.record(prefill: prefill, decode: decode, seconds: seconds)
     counters.steps += 1
     counters.prefillTokens += prefill
-    counters.decodeTokens += works.reduce(0) { $0 + $1.count } - prefill
+    counters.decodeTokens += decode
     counters.outputTokens += outputs.reduce(0) { $0 + $1.tokens.count }
     if prefill > 0 {
       counters.prefillSeconds += seconds

@@ -39,6 +39,7 @@ public final class Engine {
   var complete: [UInt64] = []
   var batch = TokenBatch()
   var counters = EngineStatistics()
+  var pacer: StepPacer?
 
   /// Reserves the memory that steps need; throws `optionsInvalid` or `outOfMemory`.
   public init(
@@ -48,6 +49,7 @@ public final class Engine {
     self.model = model
     self.options = options
     contextLength = resolved.contextLength
+    pacer = options.tokenLatency.map { StepPacer(target: $0 / .seconds(1)) }
     cache = try KeyValueCache(
       configuration: model.configuration, storage: model.keyValueStorage,
       blockTokens: options.kvBlockTokens, blocks: resolved.cacheBlocks)
@@ -74,6 +76,9 @@ public final class Engine {
     counters.kvBlockBytes = KeyValueCache.blockBytes(
       model.configuration, storage: model.keyValueStorage, blockTokens: options.kvBlockTokens)
   }
+
+  /// Compute threads, the calling one included.
+  public var threads: Int { pass.pool.threads }
 
   /// Sequences in flight, those that wait for room in the cache included.
   public var activeSequences: Int { sequences.count }

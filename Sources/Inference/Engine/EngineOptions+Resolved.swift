@@ -36,6 +36,7 @@ extension EngineOptions {
       (maxSequences...65_536).contains(maxTokensPerStep), "maxTokensPerStep",
       "at least maxSequences (\(maxSequences)), at most 65536")
     try check(prefillChunk >= 1, "prefillChunk", "at least 1")
+    try check(tokenLatency ?? .seconds(1) > .zero, "tokenLatency", "over zero")
     try check(
       (2...max(trained, 2)).contains(context), "contextLength",
       "2 to the \(trained) tokens that the model was trained for")

@@ -11,6 +11,9 @@ public struct EngineOptions: Sendable, Hashable {
   public var maxTokensPerStep: Int
   /// The most prompt tokens of one sequence computed in one step.
   public var prefillChunk: Int
+  /// How long a sequence may have to wait for its next token because prompts are computed in the same
+  /// step: these are then taken in smaller parts. `nil` for throughput alone.
+  public var tokenLatency: Duration?
   /// The most tokens, prompt and output together, of one sequence; `nil` takes the smaller of what
   /// the model was trained for and 4,096.
   public var contextLength: Int?
@@ -29,12 +32,13 @@ public struct EngineOptions: Sendable, Hashable {
   /// Makes options; each has a default that suits a small machine.
   public init(
     maxSequences: Int = 16, maxTokensPerStep: Int = 512, prefillChunk: Int = 256,
-    contextLength: Int? = nil, threads: Int? = nil, kernelPath: KernelPath = .auto,
+    tokenLatency: Duration? = nil, contextLength: Int? = nil, threads: Int? = nil, kernelPath: KernelPath = .auto,
     kvBlockTokens: Int = 32, kvCacheBytes: Int? = nil, cachesPrefixes: Bool = true
   ) {
     self.maxSequences = maxSequences
     self.maxTokensPerStep = maxTokensPerStep
     self.prefillChunk = prefillChunk
+    self.tokenLatency = tokenLatency
     self.contextLength = contextLength
     self.threads = threads
     self.kernelPath = kernelPath

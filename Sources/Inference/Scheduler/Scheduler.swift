@@ -54,11 +54,15 @@ package struct Scheduler {
   /// The next step's work; empty only when there are no sequences.
   ///
   /// To be computed before anything else is asked of the scheduler, and told to `postprocess`.
-  package mutating func schedule() -> [Work] {
+  ///
+  /// - Parameter pace: the most prompt tokens beside sequences that wait for one token; without such
+  ///   sequences, or `nil`, as many as fit.
+  package mutating func schedule(pace: Int? = nil) -> [Work] {
     var plan = Plan(budget: limits.tokens)
     for index in sequences.indices where isDecoding(index) && plan.budget > 0 {
       proceed(index, &plan)
     }
+    if let pace, !plan.works.isEmpty { plan.budget = min(plan.budget, max(pace, 1)) }
     let decoding = Set(plan.works.map(\.sequence))
     var admits = true
     for index in sequences.indices where plan.budget > 0 {

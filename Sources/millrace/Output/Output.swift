@@ -32,11 +32,16 @@ enum Output {
 
   /// A value as JSON on one line, keys in a fixed order and in snake case.
   static func json(_ value: some Encodable) throws {
+    line(try jsonText(value))
+  }
+
+  /// The same as text.
+  static func jsonText(_ value: some Encodable) throws -> String {
     let encoder = JSONEncoder()
     // Names of properties; the keys of dictionaries stay as they are.
     encoder.keyEncodingStrategy = .convertToSnakeCase
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    line(String(decoding: try encoder.encode(value), as: UTF8.self))
+    return String(decoding: try encoder.encode(value), as: UTF8.self)
   }
 
   /// Whether a person is looking at standard error.

@@ -40,6 +40,16 @@ struct ServeFlags: ParsableArguments {
   )
   var contextLength: Int?
 
+  @Option(
+    name: .customLong("token-latency-ms"), parsing: .unconditional,
+    help: ArgumentHelp(
+      """
+      How many milliseconds a running job's next token may be held up by the prompts of others; 0 \
+      for throughput alone. [250]
+      """,
+      valueName: "ms"))
+  var tokenLatency: Int?
+
   @Option(help: "Kernels: auto, scalar, avx2 or avx512. The output is the same. [auto]")
   var kernels: String?
 

@@ -19,6 +19,8 @@ struct ServeSettings {
   var threads: Int?
   var slots: Int
   var contextLength: Int?
+  /// `nil`: throughput alone.
+  var tokenLatency: Duration?
   var kernelPath: KernelPath
   var keyValueStorage: KeyValueStorage
   /// `nil`: the engine's own choice.
@@ -39,7 +41,7 @@ struct ServeSettings {
   static let keys: Set<String> = [
     "model", "listen", "data-dir", "database-url", "threads", "slots", "context-length", "kernels",
     "kv-cache-type", "kv-cache-memory", "prefix-cache",
-    "weight-cache",
+    "weight-cache", "token-latency-ms",
     "max-queued-jobs", "keep-days", "tls-certificate", "tls-key", "tls-client-roots",
     "drain-seconds", "log-level",
     "database-user",
@@ -66,6 +68,9 @@ struct ServeSettings {
     contextLength = try source.integer(
       "context-length", flag: flags.contextLength, default: nil,
       unset: "the model's, at most 4096", in: 2...10_000_000)
+    let milliseconds = try source.integer(
+      "token-latency-ms", flag: flags.tokenLatency, default: 250, in: 0...60_000)
+    tokenLatency = milliseconds.flatMap { $0 == 0 ? nil : .milliseconds($0) }
     kernelPath = try Self.choice("kernels", &source, flag: flags.kernels, default: "auto")
     keyValueStorage = try Self.keyValueStorage(&source, flag: flags.kvCacheType)
     kvCacheBytes = try Self.kvCacheBytes(&source, flag: flags.kvCacheMemory)

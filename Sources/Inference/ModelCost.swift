@@ -1,0 +1,11 @@
+/// What computing costs on a model, attention left out.
+public struct ModelCost: Sendable, Hashable {
+  /// Bytes of weights that every step reads once.
+  public let stepBytes: Int
+  /// Multiplications and additions for each token.
+  public let tokenMultiplyAdds: Int
+  /// Whether these are products of int8.
+  public let isInt8: Bool
+  /// And for each token whose logits are wanted.
+  public let logitsMultiplyAdds: Int
+}

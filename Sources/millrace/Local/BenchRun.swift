@@ -1,0 +1,81 @@
+import Foundation
+import Inference
+
+/// Rates of one run, in tokens per second over all sequences.
+struct BenchRun {
+  var prefill: Double
+  var decode: Double
+
+  /// Runs `size` sequences on an engine that has room for them all.
+  static func measure(
+    _ engine: Engine, _ size: Int, promptTokens: Int, decodeTokens: Int
+  ) throws -> BenchRun {
+    let vocabulary = engine.model.vocabularySize
+    for sequence in 0..<size {
+      // Any tokens take the same time; these differ between sequences and repeat between runs.
+      let prompt = (0..<promptTokens).map { index in
+        Int32((index &* 7_919 &+ sequence &* 104_729 &+ 3) % vocabulary)
+      }
+      try engine.add(
+        GenerationRequest(
+          sequence: UInt64(sequence), promptTokens: prompt,
+          options: SamplingOptions(maxTokens: decodeTokens, temperature: 0, ignoreEnd: true)))
+    }
+    let start = ContinuousClock.now
+    var waiting = Set((0..<size).map(UInt64.init))
+    var prefilled: ContinuousClock.Instant?
+    var decoded = 0
+    while engine.hasWork {
+      let outputs = try engine.step()
+      if prefilled != nil { decoded += outputs.reduce(0) { $0 + $1.tokens.count } }
+      for output in outputs {
+        if let failure = output.failure { throw failure }
+        waiting.remove(output.sequence)
+      }
+      if waiting.isEmpty, prefilled == nil { prefilled = .now }
+    }
+    let end = ContinuousClock.now
+    let middle = prefilled ?? end
+    return BenchRun(
+      prefill: Double(size * promptTokens) / (start.duration(to: middle) / .seconds(1)),
+      decode: Double(decoded) / (middle.duration(to: end) / .seconds(1)))
+  }
+}
+
+/// What `bench --json` prints for each size.
+struct BenchResult: Encodable {
+  var batch: Int
+  var promptTokens: Int
+  var decodeTokens: Int
+  var kernels: String
+  var threads: Int
+  var runs: Int
+  var prefillTokensPerSecond: Double
+  var decodeTokensPerSecond: Double
+  /// The most memory that the process had so far.
+  var peakMemoryBytes: Int
+
+  init(
+    batch: Int, promptTokens: Int, decodeTokens: Int, kernels: String, threads: Int,
+    runs: [BenchRun]
+  ) {
+    self.batch = batch
+    self.promptTokens = promptTokens
+    self.decodeTokens = decodeTokens
+    self.kernels = kernels
+    self.threads = threads
+    self.runs = runs.count
+    prefillTokensPerSecond = Self.median(runs.map(\.prefill))
+    decodeTokensPerSecond = Self.median(runs.map(\.decode))
+    var usage = rusage()
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    peakMemoryBytes = usage.ru_maxrss * 1_024
+  }
+
+  private static func median(_ values: [Double]) -> Double {
+    let sorted = values.sorted()
+    guard !sorted.isEmpty else { return 0 }
+    let middle = sorted.count / 2
+    return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+  }
+}
