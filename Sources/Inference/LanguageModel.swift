@@ -118,7 +118,8 @@ public final class LanguageModel: Sendable {
     return ModelCost(
       stepBytes: sum(inner + [weights.output]) { $0.layout.byteCount },
       tokenMultiplyAdds: sum(inner, products),
-      isInt8: inner.allSatisfy { $0.type.quantizesActivations }, logitsMultiplyAdds: products(weights.output))
+      isInt8: inner.allSatisfy { $0.type.quantizesActivations },
+      logitsMultiplyAdds: products(weights.output))
   }
 
   /// The family of the model, as its file names it, such as `llama`.

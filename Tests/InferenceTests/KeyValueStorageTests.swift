@@ -13,18 +13,22 @@ struct KeyValueStorageTests {
     return try TinyModel(type: .q8_0, options: LoadOptions(keyValueStorage: storage))
   }
 
-  @Test("The written form is read back", arguments: [
-    "f32", "f16", "bf16", "int8", "int8,0-1=f32", "f16,3=bf16,7-9=int8",
-  ])
+  @Test(
+    "The written form is read back",
+    arguments: [
+      "f32", "f16", "bf16", "int8", "int8,0-1=f32", "f16,3=bf16,7-9=int8",
+    ])
   func written(text: String) {
     #expect(KeyValueStorage(text)?.description == text)
   }
 
-  @Test("What is no storage is refused", arguments: [
-    "", "q4", "F16", "f16,", ",f16", "f16,0", "f16,0=", "f16,=f32", "f16,a=f32", "f16,1-=f32",
-    "f16,2-1=f32", "f16,-1=f32", "f16,0-1-2=f32", "f16,0=f32=f32", "f16,99999999999999999999=f32",
-    "f16, 0=f32",
-  ])
+  @Test(
+    "What is no storage is refused",
+    arguments: [
+      "", "q4", "F16", "f16,", ",f16", "f16,0", "f16,0=", "f16,=f32", "f16,a=f32", "f16,1-=f32",
+      "f16,2-1=f32", "f16,-1=f32", "f16,0-1-2=f32", "f16,0=f32=f32", "f16,99999999999999999999=f32",
+      "f16, 0=f32",
+    ])
   func refused(text: String) {
     #expect(KeyValueStorage(text) == nil)
   }
@@ -85,9 +89,11 @@ struct KeyValueStorageTests {
     #expect(try bytes("int8,0=f32") == 32 * 2 * (56 * 4 + 56 + 8))
   }
 
-  @Test("Logits stay close to those of the unrounded cache", arguments: [
-    ("f16", 1e-3), ("bf16", 1e-2), ("int8", 3e-2),
-  ])
+  @Test(
+    "Logits stay close to those of the unrounded cache",
+    arguments: [
+      ("f16", 1e-3), ("bf16", 1e-2), ("int8", 3e-2),
+    ])
   func closeness(storage: String, tolerance: Float) throws {
     let tokens = (0..<200).map { Int32(3 + $0 * 7 % 280) }
     // Weights in float, so that activations are not rounded as well.

@@ -175,7 +175,8 @@ struct WeightCacheTests {
     }
     // The largest number that a process can have is 2^22.
     for process in [Int(getpid()), 4_194_304] {
-      _ = FileManager.default.createFile(atPath: "\(folder)/a.packed.part-\(process)-7", contents: nil)
+      _ = FileManager.default.createFile(
+        atPath: "\(folder)/a.packed.part-\(process)-7", contents: nil)
     }
     #expect(files.count == 3)
     let tiny = try TinyModel(type: .f32)

@@ -54,12 +54,16 @@ struct AttentionTests {
     #expect(bits(stored) == bits(rounded))
   }
 
-  @Test("Halves of all sizes are rounded to the nearest, ties to even", arguments: [
-    KeyValueType.f16, .bf16,
-  ])
+  @Test(
+    "Halves of all sizes are rounded to the nearest, ties to even",
+    arguments: [
+      KeyValueType.f16, .bf16,
+    ])
   func roundsHalves(type: KeyValueType) throws {
     var numbers = SeededNumbers(seed: 16)
-    var values: [Float] = [0, -0.0, 65_504, 65_519, 65_520, -65_520, 1e-8, 0x1p-24, 0x1p-25, 0x1.8p-25]
+    var values: [Float] = [
+      0, -0.0, 65_504, 65_519, 65_520, -65_520, 1e-8, 0x1p-24, 0x1p-25, 0x1.8p-25,
+    ]
     for exponent in -30...15 {
       let scale = Float(sign: .plus, exponent: exponent, significand: 1)
       values += numbers.floats(30, in: -2...2).map { $0 * scale }

@@ -32,7 +32,8 @@ public struct EngineOptions: Sendable, Hashable {
   /// Makes options; each has a default that suits a small machine.
   public init(
     maxSequences: Int = 16, maxTokensPerStep: Int = 512, prefillChunk: Int = 256,
-    tokenLatency: Duration? = nil, contextLength: Int? = nil, threads: Int? = nil, kernelPath: KernelPath = .auto,
+    tokenLatency: Duration? = nil, contextLength: Int? = nil, threads: Int? = nil,
+    kernelPath: KernelPath = .auto,
     kvBlockTokens: Int = 32, kvCacheBytes: Int? = nil, cachesPrefixes: Bool = true
   ) {
     self.maxSequences = maxSequences

@@ -97,7 +97,8 @@ final class WeightFile: WeightMemory {
   private static func contents(_ file: UnsafeRawBufferPointer) -> Contents? {
     guard file.prefix(magic.count).elementsEqual(magic) else { return nil }
     func number(at offset: Int) -> Int? {
-      Int(exactly: UInt64(littleEndian: file.loadUnaligned(fromByteOffset: offset, as: UInt64.self)))
+      Int(
+        exactly: UInt64(littleEndian: file.loadUnaligned(fromByteOffset: offset, as: UInt64.self)))
     }
     guard let offset = number(at: magic.count), let count = number(at: magic.count + 8),
       count <= mostContents, headerBytes <= offset, offset <= file.count - count

@@ -14,7 +14,8 @@ struct BenchPlot {
 
   /// The document.
   var svg: String {
-    let highest = results.map { max($0.prefillTokensPerSecond, $0.decodeTokensPerSecond) }.max() ?? 1
+    let highest =
+      results.map { max($0.prefillTokensPerSecond, $0.decodeTokensPerSecond) }.max() ?? 1
     let top = Self.roundUp(highest)
     var parts = [
       """

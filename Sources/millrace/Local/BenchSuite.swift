@@ -25,7 +25,8 @@ struct BenchSuite: Encodable {
       func share(_ products: Double) -> Double? {
         cost.isInt8 ? products / limits.multiplyAddsPerSecond : nil
       }
-      let prompt = Double(cost.tokenMultiplyAdds)
+      let prompt =
+        Double(cost.tokenMultiplyAdds)
         + Double(cost.logitsMultiplyAdds) / Double(result.promptTokens)
       let output = Double(cost.tokenMultiplyAdds + cost.logitsMultiplyAdds)
       let steps = result.decodeTokensPerSecond / Double(result.batch)

@@ -95,7 +95,8 @@ struct Assembly: Service {
         report(model.weightPlace, of: named.name)
         let options = EngineOptions(
           maxSequences: settings.slots, maxTokensPerStep: max(512, settings.slots),
-          tokenLatency: settings.tokenLatency, contextLength: settings.contextLength, threads: settings.threads,
+          tokenLatency: settings.tokenLatency, contextLength: settings.contextLength,
+          threads: settings.threads,
           kernelPath: settings.kernelPath, kvCacheBytes: settings.kvCacheBytes,
           cachesPrefixes: settings.cachesPrefixes)
         try options.check(for: model)

@@ -9,7 +9,9 @@ struct MemorySize: Hashable {
   /// How it is written, for errors and help.
   static let form = "a number of bytes, or one with KiB, MiB, GiB, or % of the machine's memory"
 
-  private static let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)]
+  private static let units = [
+    ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40),
+  ]
 
   /// Reads it; `nil` for anything else, nothing or too much.
   init?(_ text: String, memory: UInt64 = ProcessInfo.processInfo.physicalMemory) {
