@@ -12,6 +12,8 @@
 
 #pragma STDC FP_CONTRACT OFF
 
+#define _GNU_SOURCE  // for the names of threads
+
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -119,6 +121,9 @@ static void *worker(void *argument) {
   worker_start start = *(worker_start *)argument;
   free(argument);
   mk_thread_pool *pool = start.pool;
+#if defined(__linux__)
+  pthread_setname_np(pthread_self(), "millrace-engine");
+#endif
   unsigned seen = 0;
   for (;;) {
     seen = wait_for_run(pool, seen);

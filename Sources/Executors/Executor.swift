@@ -65,9 +65,9 @@ public final class Executor: Service {
   }
 
   public func run() async throws {
-    let loop = StepLoop(models: models, isFull: { [self] in isFull }) { [self] event in
-      receive(event)
-    }
+    let loop = StepLoop(
+      models: models, niceness: configuration.engineNiceness, isFull: { [self] in isFull }
+    ) { [self] event in receive(event) }
     try loop.start()
     running.withLock { $0 = loop }
     await withGracefulShutdownHandler {

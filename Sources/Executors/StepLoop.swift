@@ -31,38 +31,47 @@ final class StepLoop: Sendable {
   private let deliver: @Sendable (Event) -> Void
   private let isFull: @Sendable () -> Bool
   private let models: [ServedModel]
+  private let niceness: Int
   private let ended: AsyncStream<Void>
   private let endedContinuation: AsyncStream<Void>.Continuation
 
   /// - Parameters:
+  ///   - niceness: how far the thread, and those of the engines, stand behind the machine's others.
   ///   - isFull: whether too much output waits to be committed; asked before each step.
   ///   - deliver: called on the loop's thread; must not block.
   init(
-    models: [ServedModel], isFull: @escaping @Sendable () -> Bool,
+    models: [ServedModel], niceness: Int, isFull: @escaping @Sendable () -> Bool,
     deliver: @escaping @Sendable (Event) -> Void
   ) {
     self.models = models
+    self.niceness = niceness
     self.isFull = isFull
     self.deliver = deliver
     (ended, endedContinuation) = AsyncStream.makeStream()
   }
 
-  /// Makes the engines and starts the thread.
+  /// Starts the thread, which makes the engines, and waits until they are made.
   func start() throws(InferenceError) {
-    var engines: [EngineSlot] = []
-    for served in models {
-      let engine = try Engine(model: served.model, options: served.options)
-      engines.append(EngineSlot(name: served.name, engine: engine))
-    }
-    publish(engines)
-    let handover = Handover(engines)
+    let failure = Mutex<InferenceError?>(nil)
+    let made = DispatchSemaphore(value: 0)
     let thread = Thread { [self] in
-      run(handover.take())
+      Thread.current.name = "millrace-engine"
+      Engine.giveWay(niceness: niceness)
+      do throws(InferenceError) {
+        let engines = try makeEngines()
+        publish(engines)
+        made.signal()
+        run(engines)
+      } catch {
+        failure.withLock { $0 = error }
+        made.signal()
+      }
       endedContinuation.finish()
     }
-    thread.name = "millrace-engine"
     thread.stackSize = 4 << 20
     thread.start()
+    made.wait()
+    if let error = failure.withLock({ $0 }) { throw error }
   }
 
   func add(_ request: GenerationRequest, to model: String) {
@@ -93,6 +102,15 @@ final class StepLoop: Sendable {
   }
 
   // MARK: On the thread
+
+  private func makeEngines() throws(InferenceError) -> [EngineSlot] {
+    var engines: [EngineSlot] = []
+    for served in models {
+      let engine = try Engine(model: served.model, options: served.options)
+      engines.append(EngineSlot(name: served.name, engine: engine))
+    }
+    return engines
+  }
 
   private func publish(_ slots: [EngineSlot]) {
     published.withLock { published in
@@ -178,22 +196,6 @@ private final class EngineSlot {
       } catch {
         deliver(.refused(sequence: next.sequence, error))
       }
-    }
-  }
-}
-
-/// Carries the engines from where they are made to the thread that uses them.
-private final class Handover: @unchecked Sendable {
-  private let engines: Mutex<[EngineSlot]>
-
-  init(_ engines: sending [EngineSlot]) {
-    self.engines = Mutex(engines)
-  }
-
-  func take() -> [EngineSlot] {
-    engines.withLock { engines in
-      defer { engines = [] }
-      return engines
     }
   }
 }

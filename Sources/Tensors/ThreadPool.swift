@@ -27,6 +27,16 @@ package final class ThreadPool {
 
   deinit { mk_thread_pool_destroy(pool) }
 
+  /// Time slices for threads that give way: long enough that most others ask for less at a time,
+  /// short enough that two of these can share a processor.
+  private static let slice: UInt64 = 10_000_000
+
+  /// Puts the calling thread, and those that it starts from now on, behind the machine's others: a
+  /// niceness of 0 to 19. Where the system refuses, everything stays as it is.
+  package static func giveWay(niceness: Int) {
+    _ = mk_thread_give_way(Int32(min(max(niceness, 0), 19)), slice)
+  }
+
   /// Threads that sleep and must be woken for the next run.
   package var sleepingThreads: Int { mk_thread_pool_sleepers(pool) }
 

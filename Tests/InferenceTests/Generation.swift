@@ -12,17 +12,20 @@ struct Generation: Hashable {
   var text: String { pieces.joined() + trailing }
 }
 
-/// Runs all requests to their ends; `meanwhile` is called after each step with its number.
+/// Runs all requests to their ends, each beginning as soon as the engine takes it; `meanwhile` is
+/// called after each step with its number.
 func generate(
   _ engine: Engine, _ requests: [GenerationRequest], meanwhile: (Int) throws -> Void = { _ in }
 ) throws -> [UInt64: Generation] {
   var results: [UInt64: Generation] = [:]
-  for request in requests {
-    try engine.add(request)
-    results[request.sequence] = Generation()
-  }
+  var waiting = requests[...]
   var step = 0
-  while engine.hasWork {
+  while engine.hasWork || !waiting.isEmpty {
+    while let request = waiting.first, engine.canAdmit(request) || !engine.hasWork {
+      try engine.add(request)
+      results[request.sequence] = Generation()
+      waiting.removeFirst()
+    }
     for output in try engine.step() { results[output.sequence]?.take(output) }
     step += 1
     try meanwhile(step)

@@ -219,6 +219,17 @@ class Service:
                 kinds[os.readlink(path).split(":[")[0]] += 1
         return dict(kinds)
 
+    def niceness(self, name):
+        """The niceness of the process's threads of this name; field 19 of their `stat`."""
+        found = []
+        for path in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
+            with contextlib.suppress(OSError):  # ended meanwhile
+                text = (path / "stat").read_text()
+                start, end = text.index("("), text.rindex(")")
+                if text[start + 1 : end] == name:
+                    found.append(int(text[end + 2 :].split()[16]))
+        return found
+
     def thread_names(self):
         """The names of the process's threads, as far as the system keeps them: 15 characters."""
         names = []

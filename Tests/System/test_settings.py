@@ -96,3 +96,13 @@ def test_a_wrong_setting_is_told_with_where_it_came_from(folder):
     assert "MILLRACE_LISTEN is nonsense" in said
     done = run(*serve, env={"MILLRACE_SLOT": "3"})
     assert done.returncode == 0 and "Warning: MILLRACE_SLOT is no setting" in done.stderr.decode()
+
+
+def test_the_engines_threads_stand_behind_all_others(own_service):
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    for flags, niceness in (((), 10), (("--engine-niceness", 3), 3), (("--engine-niceness", 0), 0)):
+        service = own_service("--threads", 3, *flags).start()
+        # The three that compute, and nobody else.
+        assert service.niceness("millrace-engine") == [max(niceness, usual)] * 3
+        assert set(service.niceness("millrace")) == {usual}
+        service.stop()

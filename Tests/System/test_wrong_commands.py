@@ -121,6 +121,8 @@ WRONG = [
     ([*SERVE, "--kv-cache-memory", "-1"], "Missing value for '--kv-cache-memory"),
     ([*SERVE, "--kv-cache-memory", HUGE + "GiB"], "--kv-cache-memory is 9"),
     ([*SERVE, "--token-latency-ms", "-1"], "--token-latency-ms is -1; it must be a whole number"),
+    ([*SERVE, "--engine-niceness", "20"], "--engine-niceness is 20; it must be a whole number from 0"),
+    ([*SERVE, "--engine-niceness", "-1"], "--engine-niceness is -1; it must be"),
     ([*SERVE, "--prefix-cache", "maybe"], "--prefix-cache is maybe; it must be one of on, off"),
     ([*SERVE, "--listen", "nonsense"], "--listen is nonsense; it must be HOST:PORT"),
     ([*SERVE, "--database-url", "mysql://a:b@c/d"], "--database-url begins with mysql://"),

@@ -21,6 +21,32 @@ struct ThreadPoolTests {
     #expect((0..<count).allSatisfy { visits.base[$0] == 1_000 })
   }
 
+  @Test("A thread that gives way stands back with all threads of its pools, for good")
+  func givesWay() {
+    let found = Mutex<[[Int32]]>([])
+    let done = DispatchSemaphore(value: 0)
+    let thread = Thread {
+      for niceness in [7, 3, 12] {
+        ThreadPool.giveWay(niceness: niceness)
+        let values = Mutex<[Int32]>([ownNiceness()])
+        // Three pieces that wait for each other: one a thread.
+        let started = Atomic(0)
+        (try? ThreadPool(threads: 3))?.run(count: 3) { _, _ in
+          started.add(1, ordering: .sequentiallyConsistent)
+          while started.load(ordering: .sequentiallyConsistent) < 3 { sched_yield() }
+          values.withLock { $0.append(ownNiceness()) }
+        }
+        found.withLock { $0.append(values.withLock { $0 }) }
+      }
+      done.signal()
+    }
+    thread.start()
+    done.wait()
+    let before = ownNiceness()
+    let expected = [7, 7, 12].map { [Int32](repeating: max($0, before), count: 4) }
+    #expect(found.withLock { $0 } == expected)
+  }
+
   @Test("Nothing is called for nothing")
   func empty() throws {
     let pool = try ThreadPool(threads: 2)
@@ -69,4 +95,9 @@ struct ThreadPoolTests {
   func refusesNumber(threads: Int) {
     #expect(throws: TensorError.self) { try ThreadPool(threads: threads) }
   }
+}
+
+/// The niceness of the calling thread.
+private func ownNiceness() -> Int32 {
+  getpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0)
 }

@@ -290,6 +290,11 @@ typedef struct mk_thread_pool mk_thread_pool;
  */
 typedef void (*mk_work)(void *context, size_t thread, size_t begin, size_t end);
 
+/* Lets the calling thread, and those that it starts from now on, give way to others: a niceness of 0
+ * to 19, unless it has a higher one, and time slices of `slice_ns` where the system allows for it.
+ * Does nothing under another scheduling policy than the usual. 0, or an errno. */
+int mk_thread_give_way(int niceness, uint64_t slice_ns);
+
 /* A pool of `threads` threads, the caller's included (so 1 starts none). NULL if threads cannot
  * be started.
  */

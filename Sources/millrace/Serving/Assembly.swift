@@ -60,7 +60,9 @@ struct Assembly: Service {
       // No other process can be at the private database: whatever ran there has died.
       if database.server != nil { try await store.expireLeases() }
       let executor = Executor(
-        store: store, models: models.served, logger: Logger(label: "millrace.executor"))
+        store: store, models: models.served,
+        configuration: ExecutorConfiguration(engineNiceness: settings.engineNiceness),
+        logger: Logger(label: "millrace.executor"))
       let server = try makeServer(
         store: store, models: models, caches: executor, credentials: credentials)
       var services: [any Service] = []

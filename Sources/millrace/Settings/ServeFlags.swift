@@ -50,6 +50,16 @@ struct ServeFlags: ParsableArguments {
       valueName: "ms"))
   var tokenLatency: Int?
 
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      """
+      How far the computing threads stand behind the machine's others, those that stream tokens \
+      among them: 0 to 19, as with nice. [10]
+      """,
+      valueName: "n"))
+  var engineNiceness: Int?
+
   @Option(help: "Kernels: auto, scalar, avx2 or avx512. The output is the same. [auto]")
   var kernels: String?
 

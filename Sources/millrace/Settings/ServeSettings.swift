@@ -21,6 +21,7 @@ struct ServeSettings {
   var contextLength: Int?
   /// `nil`: throughput alone.
   var tokenLatency: Duration?
+  var engineNiceness: Int
   var kernelPath: KernelPath
   var keyValueStorage: KeyValueStorage
   /// `nil`: the engine's own choice.
@@ -41,7 +42,7 @@ struct ServeSettings {
   static let keys: Set<String> = [
     "model", "listen", "data-dir", "database-url", "threads", "slots", "context-length", "kernels",
     "kv-cache-type", "kv-cache-memory", "prefix-cache",
-    "weight-cache", "token-latency-ms",
+    "weight-cache", "token-latency-ms", "engine-niceness",
     "max-queued-jobs", "keep-days", "tls-certificate", "tls-key", "tls-client-roots",
     "drain-seconds", "log-level",
     "database-user",
@@ -71,6 +72,9 @@ struct ServeSettings {
     let milliseconds = try source.integer(
       "token-latency-ms", flag: flags.tokenLatency, default: 250, in: 0...60_000)
     tokenLatency = milliseconds.flatMap { $0 == 0 ? nil : .milliseconds($0) }
+    engineNiceness =
+      try source.integer(
+        "engine-niceness", flag: flags.engineNiceness, default: 10, in: 0...19) ?? 10
     kernelPath = try Self.choice("kernels", &source, flag: flags.kernels, default: "auto")
     keyValueStorage = try Self.keyValueStorage(&source, flag: flags.kvCacheType)
     kvCacheBytes = try Self.kvCacheBytes(&source, flag: flags.kvCacheMemory)

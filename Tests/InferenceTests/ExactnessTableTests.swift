@@ -1,0 +1,183 @@
+import Foundation
+import Inference
+import Tensors
+import TestModels
+import Testing
+
+/// Promise P4 on trained models: 200 prompts, each greedy and seeded, come to the same bytes under
+/// every way of computing them. The test prints what it compared.
+@Suite("Exactness of trained models")
+struct ExactnessTableTests {
+  /// The trained models that are here: the bundled one, and the reference folder's.
+  static let models: [String] = {
+    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+      .deletingLastPathComponent().deletingLastPathComponent()
+    let bundled = root.appendingPathComponent("models/storyteller-q8_0.gguf").path
+    return [bundled] + (Conformance.folder == nil ? [] : [Conformance.url("stories260K.gguf").path])
+  }()
+
+  /// One way of computing.
+  private struct Setting {
+    var name: String
+    var options: EngineOptions
+    /// How often the requests are run on one engine before the run that counts.
+    var rounds = 0
+    /// Whether requests come in at random steps, with random priorities.
+    var isUneven = false
+  }
+
+  /// Of all settings, the plainest: one at a time, on one thread, nothing shared.
+  private static let reference = EngineOptions(
+    maxSequences: 1, maxTokensPerStep: 512, prefillChunk: 512, contextLength: 256, threads: 1,
+    cachesPrefixes: false)
+
+  private static func settings(quarter: Int) -> [Setting] {
+    func options(_ change: (inout EngineOptions) -> Void) -> EngineOptions {
+      var options = EngineOptions(
+        maxSequences: 32, prefillChunk: 64, contextLength: 256, threads: 2, cachesPrefixes: false)
+      change(&options)
+      return options
+    }
+    var settings = [1, 7, 32].map { batch in
+      Setting(name: "batch \(batch)", options: options { $0.maxSequences = batch })
+    }
+    settings += [16, 64, 512].map { chunk in
+      Setting(
+        name: "prompt chunk \(chunk == 512 ? "all" : "\(chunk)")",
+        options: options { $0.prefillChunk = chunk })
+    }
+    settings += ["cold", "warm"].enumerated().map { rounds, name in
+      Setting(
+        name: "prefix cache \(name)", options: options { $0.cachesPrefixes = true }, rounds: rounds)
+    }
+    settings += (1...3).map { (threads: Int) in
+      Setting(name: "threads \(threads)", options: options { $0.threads = threads })
+    }
+    settings += KernelPath.allCases.filter { $0 != .auto && $0.isSupported }.map { path in
+      Setting(name: "kernels \(path.rawValue)", options: options { $0.kernelPath = path })
+    }
+    settings += [16, 32, 64, 128].map { tokens in
+      Setting(name: "blocks of \(tokens)", options: options { $0.kvBlockTokens = tokens })
+    }
+    settings += [false, true].map { caching in
+      Setting(
+        name: "a quarter of the memory, prefix cache \(caching ? "on" : "off")",
+        options: options {
+          $0.kvBlockTokens = 16
+          $0.kvCacheBytes = quarter
+          $0.cachesPrefixes = caching
+        }, isUneven: true)
+    }
+    return settings
+  }
+
+  @Test("200 prompts, greedy and seeded, have the same bytes in every setting", arguments: models)
+  func table(path: String) throws {
+    let model = try LanguageModel.load(path: path)
+    let requests = try TalePrompts.requests(model)
+    let reference = try generate(Engine(model: model, options: Self.reference), requests)
+    let outputs = Set(reference.values.map(\.tokens)).count
+    let tokens = reference.values.reduce(0) { $0 + $1.tokens.count }
+    var lines = [
+      "\(URL(fileURLWithPath: path).lastPathComponent): \(requests.count) requests, "
+        + "\(outputs) different outputs, \(tokens) tokens of output",
+      "  equal  pushed aside  found tokens  setting",
+    ]
+    #expect(reference.count == 400 && outputs > 250 && tokens > 4_000)
+    // What 32 sequences of this length hold, by the blocks of 16 tokens that they fill.
+    let longest = requests.map { $0.promptTokens.count + $0.options.maxTokens }.max() ?? 0
+    let blocks = max((longest + 15) / 16 * 32 / 4, 256 / 16)
+    let probe = try Engine(
+      model: model, options: EngineOptions(contextLength: 256, kvBlockTokens: 16))
+    for setting in Self.settings(quarter: blocks * probe.statistics.kvBlockBytes) {
+      let (results, statistics) = try Self.run(setting, model, requests)
+      let equal = requests.count { results[$0.sequence] == reference[$0.sequence] }
+      lines.append(
+        Self.column(equal, 7) + Self.column(statistics.preemptions, 14)
+          + Self.column(statistics.prefixHitTokens, 14) + "  " + setting.name)
+      #expect(results == reference, "\(setting.name)")
+      #expect(!setting.isUneven || statistics.preemptions > 0)
+      #expect(setting.rounds == 0 || statistics.prefixHitTokens > 0)
+    }
+    print(lines.joined(separator: "\n"))
+  }
+
+  private static func column(_ number: Int, _ width: Int) -> String {
+    let digits = String(number)
+    return String(repeating: " ", count: max(width - digits.count, 0)) + digits
+  }
+
+  private static func run(
+    _ setting: Setting, _ model: LanguageModel, _ requests: [GenerationRequest]
+  ) throws -> (results: [UInt64: Generation], statistics: EngineStatistics) {
+    let engine = try Engine(model: model, options: setting.options)
+    guard setting.isUneven else {
+      for _ in 0..<setting.rounds { _ = try generate(engine, requests) }
+      return (try generate(engine, requests), engine.statistics)
+    }
+    var numbers = SeededNumbers(seed: 11)
+    var late = requests.shuffled(using: &numbers)[...]
+    var results: [UInt64: Generation] = [:]
+    while engine.hasWork || !late.isEmpty {
+      while var next = late.first, engine.canAdmit(next) {
+        late.removeFirst()
+        next.priority = Int.random(in: 0...3, using: &numbers)
+        try engine.add(next)
+        guard Int.random(in: 0..<3, using: &numbers) > 0 else { break }
+      }
+      for output in try engine.step() {
+        results[output.sequence, default: Generation()].take(output)
+      }
+    }
+    return (results, engine.statistics)
+  }
+}
+
+/// Beginnings of tales, put together at random from a few parts.
+private enum TalePrompts {
+  static let openings = [
+    "Once upon a time there was", "There lived long ago", "In a far country there was once",
+    "Beyond the hills there dwelt", "It is told that there was",
+  ]
+  static let heroes = [
+    "a poor miller", "a king", "an old woman", "a little girl called Lily", "a fox", "a giant",
+    "a young prince", "a fisherman", "two brothers", "a shepherd",
+  ]
+  static let deeds = [
+    "who had three sons", "who lived beside the sea", "who had lost a golden ring",
+    "who could speak with the birds", "who was never content", "who went out into the wide world",
+    "who kept a white horse", "who had promised never to open the door",
+  ]
+  static let endings = [
+    ".", ". One day", ". And when the night came,", ". \"Where are you going?\" said the wolf.",
+    ", and the winter was so cold that the very crows fell down from the trees.",
+    ". Now the eldest was proud, the second was idle, and the youngest was called Simpleton, because "
+      + "he shared his bread with everyone who asked for it.",
+  ]
+
+  /// 200 prompts, each greedy and seeded with a setting of its own.
+  static func requests(_ model: LanguageModel) throws -> [GenerationRequest] {
+    var numbers = SeededNumbers(seed: 2_000)
+    return try (0..<200).flatMap { index in
+      let text = try [openings, heroes, deeds, endings].enumerated().map { place, parts in
+        (place == 0 || place == 3 ? "" : " ")
+          + (try #require(parts.randomElement(using: &numbers)))
+      }.joined()
+      let prompt = model.encodePrompt(text)
+      let seeded = SamplingOptions(
+        temperature: Float.random(in: 0.5...1.5, using: &numbers),
+        topK: Bool.random(using: &numbers) ? 40 : 0,
+        topP: Bool.random(using: &numbers) ? 0.9 : 1,
+        minP: Bool.random(using: &numbers) ? 0.05 : 0,
+        repetitionPenalty: Bool.random(using: &numbers) ? 1.1 : 1, seed: UInt64(index))
+      let length = Int.random(in: 4...28, using: &numbers)
+      return [SamplingOptions(), seeded].enumerated().map { kind, options in
+        var options = options
+        options.maxTokens = length
+        options.logprobs = 1
+        return GenerationRequest(
+          sequence: UInt64(2 * index + kind), promptTokens: prompt, options: options)
+      }
+    }
+  }
+}
