@@ -8,15 +8,19 @@ extension PostgresJobStore {
     var storable: [LeaseWrite] = []
     for write in writes { storable.append(try write.storable()) }
     let all = storable
-    // By job, so that two group commits lock their jobs in the same order.
-    let order = all.indices.sorted { (all[$0].lease.job, $0) < (all[$1].lease.job, $1) }
+    let rounds = Self.rounds(all)
     let now = now
     do {
       let results = try await executorPool.withConnection { connection in
-        let rows = try await connection.transaction(
-          order.map { Statement.write(all[$0], now: now) })
+        let answers = try await connection.transaction(
+          [.planWrite] + rounds.map { round in Statement.write(round.map { all[$0] }, now: now) })
         var results = [WriteResult](repeating: .leaseLost, count: all.count)
-        for (index, rows) in zip(order, rows) where !rows.isEmpty { results[index] = .written }
+        for (round, rows) in zip(rounds, answers.dropFirst()) {
+          let written = Set(try rows.map { JobID(try $0.decode("id")) })
+          for index in round where written.contains(all[index].lease.job) {
+            results[index] = .written
+          }
+        }
         let refused = results.indices.filter { results[$0] == .leaseLost }
         if !refused.isEmpty {
           let states = try await Self.leaseStates(refused.map { all[$0].lease.job }, on: connection)
@@ -35,6 +39,20 @@ extension PostgresJobStore {
       // Whoever writes repeats the whole transaction: nothing of it is known to be stored.
       throw JobStoreError(mapping: error)
     }
+  }
+
+  /// The writes' indices in groups in which each job is at most once, a job's writes in their order;
+  /// by job, so that two group commits lock their jobs in the same order.
+  private static func rounds(_ writes: [LeaseWrite]) -> [[Int]] {
+    var rounds: [[Int]] = []
+    var seen: [JobID: Int] = [:]
+    for index in writes.indices.sorted(by: { writes[$0].lease.job < writes[$1].lease.job }) {
+      let round = seen[writes[index].lease.job, default: 0]
+      seen[writes[index].lease.job] = round + 1
+      if round == rounds.count { rounds.append([]) }
+      rounds[round].append(index)
+    }
+    return rounds
   }
 
   private static func leaseStates(

@@ -25,7 +25,7 @@ import Testing
         countsRunning: true, now: nil)
       let statements = [
         "claim": claim,
-        "write": Statement.write(StoreUnderTest.write(lease, from: 0, [1]), now: nil),
+        "write": Statement.write([StoreUnderTest.write(lease, from: 0, [1])], now: nil),
         "held leases": .held([lease], executor: executor),
         "rescue": .rescue(limit: 500, reach: .seconds(60), now: nil),
         "abandoned leases": .abandon([lease], executor: executor, now: nil),

@@ -120,6 +120,54 @@ import Testing
     }
   }
 
+  @Test("each job of a group gets its own part of it", arguments: StoreKind.allCases)
+  func parts(kind: StoreKind) async throws {
+    try await withStore(kind) { test in
+      let executor = try await test.executor()
+      for _ in 0..<6 { try await test.submit() }
+      let leases = try await test.claim(executor, ["model": 6]).map(\.lease)
+      func chunk(
+        _ job: Int, from first: Int = 0, _ logprobs: [TokenLogprobs]? = nil
+      ) -> OutputChunk {
+        let count = logprobs?.count ?? job + 1
+        let tokens = (0..<count).map { Int32(100 * job + first + $0) }
+        return OutputChunk(
+          firstIndex: first, tokens: tokens, pieces: tokens.map { "<\($0)>" },
+          offsetsMicroseconds: tokens.map { Int64($0) * 7 }, logprobs: logprobs)
+      }
+      func top(_ tokens: Int32...) -> TokenLogprobs {
+        TokenLogprobs(
+          logprob: -Float(tokens.count),
+          top: tokens.map { .init(token: $0, logprob: -Float($0)) })
+      }
+      let chunks: [Int: [OutputChunk]] = [
+        0: [chunk(0)],
+        1: [chunk(1, [top(1, 2), top(), top(3)]), chunk(1, from: 3, [top(), top()])],
+        2: [chunk(2)],
+        4: [chunk(4, [top(4)])],
+        5: [chunk(5, [top(5, 6, 7), top(8)]), chunk(5, from: 2), chunk(5, from: 8)],
+      ]
+      // The fourth ends without output.
+      var writes = [StoreUnderTest.write(leases[3], end: .succeeded(.stop))]
+      for round in 0..<3 {
+        for job in chunks.keys.sorted(by: >) where round < chunks[job]?.count ?? 0 {
+          var write = StoreUnderTest.write(leases[job])
+          write.chunk = chunks[job]?[round]
+          write.usage.promptTokens = Int64(10 + job)
+          writes.append(write)
+        }
+      }
+      let results = try await test.store.write(writes)
+      #expect(results == Array(repeating: .written, count: writes.count))
+      for job in 0..<6 {
+        let page = try await test.output(leases[job].job)
+        #expect(page.chunks == chunks[job] ?? [])
+        #expect(page.job.state == (job == 3 ? .succeeded : .running))
+        #expect(page.job.usage.promptTokens == (job == 3 ? 4 : Int64(10 + job)))
+      }
+    }
+  }
+
   @Test("an end without output finishes the job", arguments: StoreKind.allCases)
   func endAlone(kind: StoreKind) async throws {
     try await withStore(kind) { test in

@@ -3,45 +3,70 @@ package import JobQueue
 package import Postgres
 
 extension Statement {
-  /// Commits what an executor made of one job: output, usage and end, in one statement.
+  /// How `write` is to be carried out, whatever the statistics say: by looking each job up by its id.
+  /// They may be of a time when the table was empty, or when nothing was running.
+  static let planWrite = Statement(
+    """
+    SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+      set_config('enable_mergejoin', 'off', true)
+    """)
+
+  /// Commits what an executor made of some jobs: output, usage and ends, in one statement.
   ///
-  /// Prior state: running under exactly the lease's epoch, with the committed output ending where
-  /// the chunk begins. Returns a row when it was so; otherwise changes nothing and returns none.
-  package static func write(_ write: LeaseWrite, now: Timestamp?) -> Statement {
-    let chunk = write.chunk.flatMap { $0.tokens.isEmpty ? nil : $0 }
-    let end = EndColumns(write.end)
-    let logprobs = LogprobColumns(chunk?.logprobs)
-    return Statement(
+  /// Prior state of each: running under exactly the lease's epoch, with the committed output ending
+  /// where the chunk begins. Returns the ids of those of which that is true; of the others, nothing
+  /// changes. No job may be among them twice. Their rows are locked in the order that they come in.
+  package static func write(_ writes: [LeaseWrite], now: Timestamp?) -> Statement {
+    Statement(
       """
-      WITH target AS (
+      WITH given AS MATERIALIZED (
+        -- The state as a column, lest the index of running jobs be read for each.
+        SELECT *, text 'running' AS held FROM unnest(
+          $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18
+        ) AS g (
+          id, epoch, first_index, start, length, model_fingerprint, prompt_tokens,
+          cached_prompt_tokens, drafted_tokens, accepted_tokens, state, finish_reason, failure_code,
+          failure_message, logprob_start, count_start, top_start, top_length)
+      ), locked AS MATERIALIZED (
+        SELECT g.* FROM given AS g CROSS JOIN LATERAL (
+          SELECT FROM millrace.jobs AS j
+          WHERE j.id = g.id AND j.epoch = g.epoch AND j.state = g.held
+            AND (g.first_index IS NULL OR j.output_tokens = g.first_index)
+          FOR NO KEY UPDATE) AS found
+      ), target AS (
         UPDATE millrace.jobs AS j SET
-          output_tokens = j.output_tokens + coalesce(cardinality($4), 0),
-          model_fingerprint = coalesce(nullif($5, ''), j.model_fingerprint),
-          prompt_tokens = $6, cached_prompt_tokens = $7, drafted_tokens = $8, accepted_tokens = $9,
+          output_tokens = j.output_tokens + g.length,
+          model_fingerprint = coalesce(nullif(g.model_fingerprint, ''), j.model_fingerprint),
+          prompt_tokens = g.prompt_tokens, cached_prompt_tokens = g.cached_prompt_tokens,
+          drafted_tokens = g.drafted_tokens, accepted_tokens = g.accepted_tokens,
           first_token_time = coalesce(
-            j.first_token_time, CASE WHEN $4 IS NOT NULL THEN coalesce($20, now()) END),
-          state = coalesce($10, j.state),
-          finish_reason = $11, failure_code = $12, failure_message = $13,
-          finish_time = CASE WHEN $10 IS NOT NULL THEN coalesce($20, now()) END
-        WHERE j.id = $1 AND j.epoch = $2 AND j.state = 'running'
-          AND ($3 IS NULL OR j.output_tokens = $3)
-        RETURNING j.id, j.epoch, j.executor_id, j.claim_time
+            j.first_token_time, CASE WHEN g.length > 0 THEN coalesce($26, now()) END),
+          state = coalesce(g.state, j.state),
+          finish_reason = g.finish_reason, failure_code = g.failure_code,
+          failure_message = g.failure_message,
+          finish_time = CASE WHEN g.state IS NOT NULL THEN coalesce($26, now()) END
+        FROM locked AS g
+        WHERE j.id = g.id AND j.epoch = g.epoch AND j.state = g.held
+        RETURNING j.id, j.epoch, j.executor_id, j.claim_time, g.first_index, g.start, g.length,
+          g.logprob_start, g.count_start, g.top_start, g.top_length
       ), chunk AS (
         INSERT INTO millrace.output_chunks (
           job_id, first_index, token_ids, pieces, offsets_us, logprobs, top_counts, top_token_ids,
           top_logprobs, epoch, executor_id, claim_time, write_time)
         SELECT
-          t.id, $3, $4, $14, $15, $16, $17, $18, $19, t.epoch, t.executor_id, t.claim_time,
-          coalesce($20, now())
-        FROM target AS t WHERE $4 IS NOT NULL
+          t.id, t.first_index, $19[t.start : t.start + t.length - 1],
+          $20[t.start : t.start + t.length - 1], $21[t.start : t.start + t.length - 1],
+          -- A slice from NULL on is NULL.
+          $22[t.logprob_start : t.logprob_start + t.length - 1],
+          $23[t.count_start : t.count_start + t.length - 1],
+          $24[t.top_start : t.top_start + t.top_length - 1],
+          $25[t.top_start : t.top_start + t.top_length - 1],
+          t.epoch, t.executor_id, t.claim_time, coalesce($26, now())
+        FROM target AS t WHERE t.length > 0
       )
       SELECT id FROM target
       """,
-      write.lease.job.uuid, write.lease.epoch, chunk.map { Int64($0.firstIndex) }, chunk?.tokens,
-      write.modelFingerprint, write.usage.promptTokens, write.usage.cachedPromptTokens,
-      write.usage.draftedTokens, write.usage.acceptedTokens, end.state, end.reason,
-      end.failureCode, end.failureMessage, chunk?.pieces, chunk?.offsetsMicroseconds,
-      logprobs.chosen, logprobs.counts, logprobs.topTokens, logprobs.topLogprobs, now)
+      parameters: WriteColumns(writes).parameters + [now])
   }
 
   /// What tells a write that was committed before from one whose lease is lost.
@@ -51,6 +76,84 @@ extension Statement {
       SELECT id, epoch, state, output_tokens, finish_reason, failure_code
       FROM millrace.jobs WHERE id = ANY($1)
       """, jobs.map(\.uuid))
+  }
+}
+
+/// Writes as columns, one element each; what a write has several of lies one write's after the
+/// other's, and the write says where its own begin, counted from 1.
+private struct WriteColumns {
+  private var jobs: [UUID] = []
+  private var epochs: [Int64] = []
+  private var firstIndexes: [Int64?] = []
+  private var starts: [Int32] = []
+  private var lengths: [Int32] = []
+  private var fingerprints: [String] = []
+  private var promptTokens: [Int64] = []
+  private var cachedPromptTokens: [Int64] = []
+  private var draftedTokens: [Int64] = []
+  private var acceptedTokens: [Int64] = []
+  private var states: [String?] = []
+  private var reasons: [String?] = []
+  private var failureCodes: [String?] = []
+  private var failureMessages: [String?] = []
+  private var logprobStarts: [Int32?] = []
+  private var countStarts: [Int32?] = []
+  private var topStarts: [Int32?] = []
+  private var topLengths: [Int32?] = []
+
+  // Of all writes together.
+  private var tokens: [Int32] = []
+  private var pieces: [String] = []
+  private var offsets: [Int64] = []
+  private var logprobs: [Float] = []
+  private var counts: [Int32] = []
+  private var topTokens: [Int32] = []
+  private var topLogprobs: [Float] = []
+
+  init(_ writes: [LeaseWrite]) {
+    for write in writes {
+      jobs.append(write.lease.job.uuid)
+      epochs.append(write.lease.epoch)
+      fingerprints.append(write.modelFingerprint)
+      promptTokens.append(write.usage.promptTokens)
+      cachedPromptTokens.append(write.usage.cachedPromptTokens)
+      draftedTokens.append(write.usage.draftedTokens)
+      acceptedTokens.append(write.usage.acceptedTokens)
+      let end = EndColumns(write.end)
+      states.append(end.state)
+      reasons.append(end.reason)
+      failureCodes.append(end.failureCode)
+      failureMessages.append(end.failureMessage)
+      append(write.chunk.flatMap { $0.tokens.isEmpty ? nil : $0 })
+    }
+  }
+
+  private mutating func append(_ chunk: OutputChunk?) {
+    firstIndexes.append(chunk.map { Int64($0.firstIndex) })
+    starts.append(Int32(tokens.count + 1))
+    lengths.append(Int32(chunk?.tokens.count ?? 0))
+    let columns = LogprobColumns(chunk?.logprobs)
+    logprobStarts.append(columns.chosen.map { _ in Int32(logprobs.count + 1) })
+    countStarts.append(columns.counts.map { _ in Int32(counts.count + 1) })
+    topStarts.append(columns.topTokens.map { _ in Int32(topTokens.count + 1) })
+    topLengths.append(columns.topTokens.map { Int32($0.count) })
+    tokens += chunk?.tokens ?? []
+    pieces += chunk?.pieces ?? []
+    offsets += chunk?.offsetsMicroseconds ?? []
+    logprobs += columns.chosen ?? []
+    counts += columns.counts ?? []
+    topTokens += columns.topTokens ?? []
+    topLogprobs += columns.topLogprobs ?? []
+  }
+
+  /// In the order of the statement's parameters.
+  var parameters: [any PostgresEncodable] {
+    [
+      jobs, epochs, firstIndexes, starts, lengths, fingerprints, promptTokens, cachedPromptTokens,
+      draftedTokens, acceptedTokens, states, reasons, failureCodes, failureMessages, logprobStarts,
+      countStarts, topStarts, topLengths, tokens, pieces, offsets, logprobs, counts, topTokens,
+      topLogprobs,
+    ]
   }
 }
 
