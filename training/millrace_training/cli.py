@@ -20,6 +20,7 @@ The order of the recipe:
   export      write GGUF, or the Hugging Face layout
   import      read an exported GGUF back, to train it on
   inflate     expand a model to the cost of a larger one, text unchanged
+  verify      compare exports with their checkpoint, through Millrace's engine
   curve       draw the losses of runs
 """
 
