@@ -9,7 +9,11 @@ package final class ThreadPool {
   package let threads: Int
   private let pool: OpaquePointer
 
-  private typealias Body = (_ thread: Int, _ range: Range<Int>) -> Void
+  /// The work of a run, where a pointer can lead to it. A closure alone would be wrapped into others,
+  /// in memory of their own, for each run.
+  private struct Work {
+    let body: (Int, Range<Int>) -> Void
+  }
 
   /// Starts `threads - 1` threads; throws `noThreads`, or `invalidShape` out of 1 to 256.
   package init(threads: Int) throws(TensorError) {
@@ -47,12 +51,12 @@ package final class ThreadPool {
   package func run(
     count: Int, grain: Int = 1, _ body: (_ thread: Int, _ range: Range<Int>) -> Void
   ) {
-    withoutActuallyEscaping(body) { (escaping: @escaping Body) in
-      withUnsafePointer(to: escaping) { pointer in
+    withoutActuallyEscaping(body) { escaping in
+      withUnsafePointer(to: Work(body: escaping)) { pointer in
         mk_thread_pool_run(
           pool, count, grain,
           { context, thread, begin, end in
-            context?.assumingMemoryBound(to: Body.self).pointee(thread, begin..<end)
+            context?.assumingMemoryBound(to: Work.self).pointee.body(thread, begin..<end)
           },
           UnsafeMutableRawPointer(mutating: pointer))
       }
