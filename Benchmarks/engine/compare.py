@@ -5,6 +5,7 @@
 
 import argparse
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -18,8 +19,11 @@ DECODE = {
 }
 
 
-def run(command):
-    done = subprocess.run([str(each) for each in command], capture_output=True, text=True)
+def run(command, preload=None):
+    environment = os.environ | ({"LD_PRELOAD": str(preload)} if preload else {})
+    done = subprocess.run(
+        [str(each) for each in command], capture_output=True, text=True, env=environment
+    )
     if done.returncode != 0:
         sys.exit(f"{command[0]} failed:\n{done.stderr}")
     return json.loads(done.stdout)
@@ -48,12 +52,12 @@ def compare(options, model, work):
         print(f"  {model.name}, {work['name']}: round {number + 1}", file=sys.stderr)
         given = arguments(model, work, options.threads)
         programs = [
-            ("millrace", [options.millrace, "bench", *given, "--json"]),
-            ("llama.cpp", [sys.executable, HERE / "peer.py", *given]),
+            ("millrace", [options.millrace, "bench", *given, "--json"], None),
+            ("llama.cpp", [sys.executable, HERE / "peer.py", *given], options.preload),
         ]
         # The one that goes first in a round goes second in the next.
-        for name, command in programs if number % 2 == 0 else reversed(programs):
-            for figure, rate in figures(run(command), work):
+        for name, command, preload in programs if number % 2 == 0 else reversed(programs):
+            for figure, rate in figures(run(command, preload), work):
                 rates.setdefault(figure, {}).setdefault(name, []).append(rate)
     return rates
 
@@ -68,6 +72,7 @@ def main():
     parser.add_argument("--types", default="q8_0,q4_0")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--preload", type=pathlib.Path, help="a library for llama.cpp's process")
     parser.add_argument("--json", type=pathlib.Path, help="also write all single figures here")
     options = parser.parse_args()
     everything = {}
