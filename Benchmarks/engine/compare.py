@@ -52,7 +52,11 @@ def compare(options, model, work):
         print(f"  {model.name}, {work['name']}: round {number + 1}", file=sys.stderr)
         given = arguments(model, work, options.threads)
         programs = [
-            ("millrace", [options.millrace, "bench", *given, "--json"], None),
+            (
+                "millrace",
+                [options.millrace, "bench", *given, "--kernels", options.kernels, "--json"],
+                None,
+            ),
             ("llama.cpp", [sys.executable, HERE / "peer.py", *given], options.preload),
         ]
         # The one that goes first in a round goes second in the next.
@@ -72,6 +76,7 @@ def main():
     parser.add_argument("--types", default="q8_0,q4_0")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--kernels", default="auto", help="Millrace's")
     parser.add_argument("--preload", type=pathlib.Path, help="a library for llama.cpp's process")
     parser.add_argument("--json", type=pathlib.Path, help="also write all single figures here")
     options = parser.parse_args()

@@ -38,6 +38,7 @@ TYPES = {
     "bf16": gguf.GGMLQuantizationType.BF16,
     "q8_0": gguf.GGMLQuantizationType.Q8_0,
     "q4_0": gguf.GGMLQuantizationType.Q4_0,
+    "q4_k": gguf.GGMLQuantizationType.Q4_K,
 }
 
 
@@ -54,6 +55,25 @@ def matrices(shape):
         yield prefix + "ffn_gate.weight", (shape.feed_forward, width)
         yield prefix + "ffn_up.weight", (shape.feed_forward, width)
         yield prefix + "ffn_down.weight", (width, shape.feed_forward)
+
+
+def random_matrix(size, kind, random):
+    """A matrix's stored form and its type."""
+    if kind is gguf.GGMLQuantizationType.Q4_K:
+        if size[1] % 256 == 0:
+            return random_q4_k(size, random), kind
+        # As llama.cpp does with rows that are no whole number of blocks.
+        kind = gguf.GGMLQuantizationType.Q5_0
+    values = random.standard_normal(size, dtype=np.float32) * np.float32(0.02)
+    return gguf.quantize(values, kind), kind
+
+
+def random_q4_k(size, random):
+    """Blocks of 256 weights: a scale, one for the minima, and random bits, about 0 on average."""
+    blocks = random.integers(0, 256, (size[0], size[1] // 256, 144), dtype=np.uint8)
+    scales = np.array([1.36e-4, 1.02e-3], dtype=np.float16)
+    blocks[:, :, :4] = scales.view(np.uint8)
+    return blocks.reshape(size[0], -1)
 
 
 def norms(shape):
@@ -98,8 +118,8 @@ def write(path, shape, kind, seed):
     add_vocabulary(writer, shape.vocabulary)
     random = np.random.default_rng(seed)
     for name, size in matrices(shape):
-        values = random.standard_normal(size, dtype=np.float32) * np.float32(0.02)
-        writer.add_tensor(name, gguf.quantize(values, TYPES[kind]), raw_dtype=TYPES[kind])
+        values, stored = random_matrix(size, TYPES[kind], random)
+        writer.add_tensor(name, values, raw_dtype=stored)
     for name in norms(shape):
         writer.add_tensor(name, np.ones(shape.width, dtype=np.float32))
     writer.write_header_to_file()

@@ -5,7 +5,9 @@
 // lower weight and a longer slice let it go first (Linux from 6.12 prefers who asks for less at a
 // time). What is asked for here needs no privilege, and threads that are started later inherit it.
 
-#define _GNU_SOURCE
+#pragma STDC FP_CONTRACT OFF
+
+#define _GNU_SOURCE  // for syscall()
 
 #include <errno.h>
 #include <sched.h>
