@@ -21,17 +21,19 @@ static uint64_t read_scalar(const uint64_t *words, size_t count) {
 }
 
 static int32_t multiply_scalar(size_t rounds) {
-  int32_t sums[CHAINS] = {0};
+  // Unsigned, because they go round.
+  uint32_t sums[CHAINS] = {0};
   for (size_t round = 0; round < rounds; round++) {
     for (size_t chain = 0; chain < CHAINS; chain++) {
       for (int32_t i = 0; i < 64; i++) {
-        sums[chain] += (int32_t)(uint8_t)(round + chain) * (int32_t)(int8_t)(i - (int32_t)round);
+        const int8_t weight = (int8_t)(uint8_t)((size_t)i - round);
+        sums[chain] += (uint32_t)((int32_t)(uint8_t)(round + chain) * (int32_t)weight);
       }
     }
   }
-  int32_t sum = 0;
+  uint32_t sum = 0;
   for (size_t chain = 0; chain < CHAINS; chain++) sum += sums[chain];
-  return sum;
+  return (int32_t)sum;
 }
 
 #if defined(__x86_64__)

@@ -12,8 +12,6 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-#define _GNU_SOURCE  // for the names of threads
-
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -121,9 +119,7 @@ static void *worker(void *argument) {
   worker_start start = *(worker_start *)argument;
   free(argument);
   mk_thread_pool *pool = start.pool;
-#if defined(__linux__)
-  pthread_setname_np(pthread_self(), "millrace-engine");
-#endif
+  mk_thread_name();
   unsigned seen = 0;
   for (;;) {
     seen = wait_for_run(pool, seen);

@@ -7,9 +7,10 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-#define _GNU_SOURCE  // for syscall()
+#define _GNU_SOURCE  // for syscall() and the names of threads
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
 #include <sys/resource.h>
@@ -31,6 +32,12 @@ typedef struct {
   uint64_t period;
 } thread_attributes;
 #endif
+
+void mk_thread_name(void) {
+#if defined(__linux__)
+  pthread_setname_np(pthread_self(), "millrace-engine");
+#endif
+}
 
 int mk_thread_give_way(int niceness, uint64_t slice_ns) {
   // Whoever started the program under another policy, or further back, means it.

@@ -2,14 +2,16 @@ import Foundation
 import Inference
 import Synchronization
 
-/// The one thread that drives the engines, step by step.
+/// The one thread that drives the engines, step by step, and one that passes on what comes of it.
 ///
-/// The engines are used on this thread only. It sleeps while there is nothing to do, applies what
-/// was asked for between steps (so that a removal takes effect within one step), and hands each
-/// step's output to `deliver` without ever waiting for the database.
+/// The engines are used on the first thread only. It sleeps while there is nothing to do, applies what
+/// was asked for between steps (so that a removal takes effect within one step), and never waits for
+/// the database. It stands behind the machine's other threads, and so would any that it woke into
+/// being: a pool that runs out of threads starts one from whoever gives it work, with the priority of
+/// that one. So `deliver` is called on the second thread, which is an ordinary one.
 final class StepLoop: Sendable {
   /// What the loop tells of.
-  enum Event {
+  enum Event: Sendable {
     /// The output of one step of one model's engine.
     case stepped([SequenceOutput], at: ContinuousClock.Instant)
     /// The engine refused the sequence.
@@ -24,7 +26,19 @@ final class StepLoop: Sendable {
     var isStopped = false
   }
 
+  /// What came of steps, on its way from the one thread to the other.
+  private struct Outbox {
+    var events: [Event] = []
+    var isClosed = false
+  }
+
+  /// The engines wait while this many events are on their way.
+  private static let mostEvents = 256
+
   private let inbox = Mutex(Inbox())
+  private let outbox = Mutex(Outbox())
+  /// Signalled once for every change of the outbox.
+  private let hasEvents = DispatchSemaphore(value: 0)
   private let published = Mutex<[String: EngineStatistics]>([:])
   /// Signalled once for every change of the inbox.
   private let wakeUp = DispatchSemaphore(value: 0)
@@ -38,7 +52,7 @@ final class StepLoop: Sendable {
   /// - Parameters:
   ///   - niceness: how far the thread, and those of the engines, stand behind the machine's others.
   ///   - isFull: whether too much output waits to be committed; asked before each step.
-  ///   - deliver: called on the loop's thread; must not block.
+  ///   - deliver: called on a thread of its own, in the order of the steps; must not block.
   init(
     models: [ServedModel], niceness: Int, isFull: @escaping @Sendable () -> Bool,
     deliver: @escaping @Sendable (Event) -> Void
@@ -55,7 +69,6 @@ final class StepLoop: Sendable {
     let failure = Mutex<InferenceError?>(nil)
     let made = DispatchSemaphore(value: 0)
     let thread = Thread { [self] in
-      Thread.current.name = "millrace-engine"
       Engine.giveWay(niceness: niceness)
       do throws(InferenceError) {
         let engines = try makeEngines()
@@ -66,9 +79,10 @@ final class StepLoop: Sendable {
         failure.withLock { $0 = error }
         made.signal()
       }
-      endedContinuation.finish()
+      post { $0.isClosed = true }
     }
     thread.stackSize = 4 << 20
+    Thread { [self] in passOn() }.start()
     thread.start()
     made.wait()
     if let error = failure.withLock({ $0 }) { throw error }
@@ -101,7 +115,30 @@ final class StepLoop: Sendable {
     wakeUp.signal()
   }
 
-  // MARK: On the thread
+  // MARK: On the second thread
+
+  private func passOn() {
+    while true {
+      hasEvents.wait()
+      let news = outbox.withLock { outbox in
+        defer { outbox.events = [] }
+        return outbox
+      }
+      for event in news.events { deliver(event) }
+      if news.events.count >= Self.mostEvents { wakeUp.signal() }
+      if news.isClosed { break }
+    }
+    endedContinuation.finish()
+  }
+
+  // MARK: On the engines' thread
+
+  private func post(_ change: (inout Outbox) -> Void) {
+    outbox.withLock { change(&$0) }
+    hasEvents.signal()
+  }
+
+  private var isBehind: Bool { outbox.withLock { $0.events.count >= Self.mostEvents } }
 
   private func makeEngines() throws(InferenceError) -> [EngineSlot] {
     var engines: [EngineSlot] = []
@@ -128,13 +165,16 @@ final class StepLoop: Sendable {
       }
       if news.isStopped { return }
       for slot in slots { slot.apply(news.additions, news.removals) }
-      guard !isFull() else {
+      guard !isFull(), !isBehind else {
         waits = true
         continue
       }
       var hasWork = false
+      let decoding = slots.count(where: \.isDecoding)
       for slot in slots {
-        slot.step(deliver)
+        slot.step(besideOthers: decoding > (slot.isDecoding ? 1 : 0)) { event in
+          post { $0.events.append(event) }
+        }
         hasWork = hasWork || slot.hasWork
       }
       publish(slots)
@@ -167,11 +207,15 @@ private final class EngineSlot {
     }
   }
 
-  func step(_ deliver: (StepLoop.Event) -> Void) {
+  /// Whether a sequence waits for its next token.
+  var isDecoding: Bool { engine.isDecoding }
+
+  /// - Parameter besideOthers: whether sequences of other engines wait for their next tokens.
+  func step(besideOthers: Bool, _ deliver: (StepLoop.Event) -> Void) {
     admit(deliver)
     guard engine.hasWork else { return }
     do {
-      let outputs = try engine.step()
+      let outputs = try engine.step(besideOthers: besideOthers)
       guard !outputs.isEmpty else { return }
       for output in outputs where output.finish != nil || output.failure != nil {
         running.remove(output.sequence)

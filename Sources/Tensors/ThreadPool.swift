@@ -38,6 +38,7 @@ package final class ThreadPool {
   /// Puts the calling thread, and those that it starts from now on, behind the machine's others: a
   /// niceness of 0 to 19. Where the system refuses, everything stays as it is.
   package static func giveWay(niceness: Int) {
+    mk_thread_name()
     _ = mk_thread_give_way(Int32(min(max(niceness, 0), 19)), slice)
   }
 

@@ -58,6 +58,9 @@ struct ExactnessTests {
       EngineOptions(prefillChunk: chunk, contextLength: 256, threads: 2)
     }
     + [1, 2, 3].map { EngineOptions(contextLength: 256, threads: $0) }
+    + [.microseconds(1), .seconds(9)].map { (latency: Duration) in
+      EngineOptions(tokenLatency: latency, contextLength: 256, threads: 2)
+    }
     + [16, 32, 64].map { EngineOptions(contextLength: 256, threads: 2, kvBlockTokens: $0) }
     + KernelPath.allCases.filter(\.isSupported).map {
       EngineOptions(maxTokensPerStep: 40, contextLength: 256, threads: 2, kernelPath: $0)

@@ -57,6 +57,11 @@ struct SchedulerTests {
   func pace() {
     var scheduler = Self.make(chunk: 50)
     scheduler.add(Self.arrival(1, tokens: 3))
+    #expect(!scheduler.isDecoding)
+    var beside = scheduler
+    #expect(
+      beside.schedule(pace: 2, besideOthers: true)
+        == [Self.work(1, 0, 2, last: false, prefill: true)])
     #expect(scheduler.schedule(pace: 2) == [Self.work(1, 0, 3, last: true, prefill: true)])
     scheduler.postprocess(Self.work(1, 0, 3, last: true, prefill: true), token: 9)
     scheduler.add(Self.arrival(2, tokens: 20))

@@ -54,6 +54,19 @@ struct StepPacerTests {
     #expect(pacer.tokens > before * 7 / 10)
   }
 
+  @Test("Steps with few prompt tokens do not make tokens look dear", arguments: [1, 5])
+  func fewTokens(prefill: Int) {
+    var pacer = StepPacer(target: 0.25)
+    var machine = Machine()
+    _ = Self.run(&pacer, &machine, steps: 100)
+    let before = pacer.tokens
+    for step in 0..<300 {
+      let count = step % 3 == 0 ? 0 : prefill
+      pacer.record(prefill: count, decode: 4, seconds: machine.seconds(prefill: count))
+    }
+    #expect(pacer.tokens > before / 2)
+  }
+
   @Test("Prompts go on whatever the target is, and nothing is believed of a broken clock")
   func limits() {
     var pacer = StepPacer(target: 1e-6)

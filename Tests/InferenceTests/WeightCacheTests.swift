@@ -68,8 +68,13 @@ struct WeightCacheTests {
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let tiny = try TinyModel(type: .q8_0)
     // Of a file that was changed a moment ago the time says too little, and is not relied on.
+    _ = try load(tiny.path)
+    #expect(files.count == 1)
     try await Task.sleep(for: .seconds(4))
     let before = try load(tiny.path)
+    // Now it says enough, which is noted.
+    #expect(files.count == 2 && files[1] == files[0] + ".identity")
+    #expect(try load(tiny.path).fingerprint == before.fingerprint)
     let other = TinyModel.newPath()
     defer { try? FileManager.default.removeItem(atPath: other) }
     try TinyModel.write(to: other, type: .q8_0, seed: 2)
@@ -104,7 +109,10 @@ struct WeightCacheTests {
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let tiny = try TinyModel(type: .q4_0)
     let reference = try Self.output(tiny.model)
-    guard case .made(let path) = try load(tiny.path).weightPlace else { return }
+    guard case .made(let path) = try load(tiny.path).weightPlace else {
+      Issue.record("no file was kept")
+      return
+    }
     let whole = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
     var numbers = SeededNumbers(seed: 4)
     var cases: [[UInt8]] = [[], Array(whole.prefix(63)), Array(whole.prefix(64))]
@@ -146,7 +154,7 @@ struct WeightCacheTests {
       #expect(problem.contains(words) && problem.contains(cache.folder))
       #expect(try Self.output(model) == reference)
     }
-    // A file in the way, a folder that is no disk's, one that others can write to.
+    // A file in the way, and a folder that others can write to.
     try expectFallback("cannot be made", WeightCache(folder: tiny.path + "/x", leastBytes: 0))
     try FileManager.default.createDirectory(
       atPath: folder, withIntermediateDirectories: true,
@@ -155,6 +163,28 @@ struct WeightCacheTests {
     defer { try? FileManager.default.removeItem(atPath: folder) }
     try expectFallback("others than this user can write there", cache)
     #expect(files.isEmpty)
+  }
+
+  @Test("A file that others can write to is not used, and one that cannot get its name is not kept")
+  func distrusted() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let tiny = try TinyModel(type: .q8_0)
+    let reference = try Self.output(tiny.model)
+    guard case .made(let path) = try load(tiny.path).weightPlace else {
+      Issue.record("no file was kept")
+      return
+    }
+    chmod(path, 0o666)
+    #expect(try load(tiny.path).weightPlace == .made(path: path))
+    #expect(try load(tiny.path).weightPlace == .found(path: path))
+    unlink(path)
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+    let model = try load(tiny.path)
+    guard case .fallback = model.weightPlace else {
+      Issue.record("\(model.weightPlace)")
+      return
+    }
+    #expect(try Self.output(model) == reference)
   }
 
   @Test("A small model is not kept")
@@ -173,15 +203,19 @@ struct WeightCacheTests {
       let gone = try TinyModel(type: .f32)
       _ = try load(gone.path)
     }
-    // The largest number that a process can have is 2^22.
-    for process in [Int(getpid()), 4_194_304] {
+    // Whether a process has the number of the one that made it says nothing; the lock does.
+    for process in [getpid(), 1] {
       _ = FileManager.default.createFile(
         atPath: "\(folder)/a.packed.part-\(process)-7", contents: nil)
     }
-    #expect(files.count == 3)
+    _ = FileManager.default.createFile(atPath: "\(folder)/b.packed.identity", contents: nil)
+    let living = open("\(folder)/c.packed.part-1-8", O_RDWR | O_CREAT, 0o600)
+    defer { close(living) }
+    try #require(flock(living, LOCK_EX | LOCK_NB) == 0)
+    #expect(files.count == 5)
     let tiny = try TinyModel(type: .f32)
     _ = try load(tiny.path)
-    #expect(files.count == 2 && files[0] == "a.packed.part-\(getpid())-7")
+    #expect(files.count == 2 && files.contains("c.packed.part-1-8"))
   }
 
   @Test("A load that fails leaves nothing behind")

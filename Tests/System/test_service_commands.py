@@ -320,6 +320,9 @@ def test_models_stats_and_executors(command, service):
     }
     (cache,) = command("caches")
     assert cache["model"] == "story" and cache["storage"] == "f32" and int(cache["blocks"]) > 0
+    table = run("caches", "--address", service.listen).stdout.decode().splitlines()
+    bytes_of_all = int(cache["blocks"]) * int(cache["block_bytes"])
+    assert table[1].split()[:3] == ["story", "f32", str(bytes_of_all >> 20)] and bytes_of_all >> 20
     (executor,) = command("executors")
     assert executor["models"] == ["story"] and executor["slots"] == 16
     assert command("drain", "nonsense", status=1) == []

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from client import Client, unlike_specs
 from service import make_folder, run
 
 
@@ -105,4 +106,11 @@ def test_the_engines_threads_stand_behind_all_others(own_service):
         # The three that compute, and nobody else.
         assert service.niceness("millrace-engine") == [max(niceness, usual)] * 3
         assert set(service.niceness("millrace")) == {usual}
+        # Nor threads that were started meanwhile by whoever had work for them.
+        with service.channel() as channel:
+            client = Client(channel)
+            for job in client.submit_many(unlike_specs(8, max_tokens=60)):
+                client.watch(job.id)
+        # The system's name for it is the end of com.apple.root.default-qos.
+        assert set(service.niceness("oot.default-qos")) == {usual}
         service.stop()

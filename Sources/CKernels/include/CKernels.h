@@ -290,6 +290,9 @@ typedef struct mk_thread_pool mk_thread_pool;
  */
 typedef void (*mk_work)(void *context, size_t thread, size_t begin, size_t end);
 
+/* Names the calling thread `millrace-engine`, as those of pools are, for who looks at the process. */
+void mk_thread_name(void);
+
 /* Lets the calling thread, and those that it starts from now on, give way to others: a niceness of 0
  * to 19, unless it has a higher one, and time slices of `slice_ns` where the system allows for it.
  * Does nothing under another scheduling policy than the usual. 0, or an errno. */

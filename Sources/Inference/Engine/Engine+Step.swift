@@ -7,9 +7,11 @@ extension Engine {
   /// Returns what came out, for the sequences for which something did. A sequence that ends or
   /// fails has left the engine. What goes wrong with one sequence is in its output; only what
   /// concerns all of them is thrown.
-  public func step() throws(InferenceError) -> [SequenceOutput] {
+  /// - Parameter besideOthers: whether sequences of other engines wait for their next tokens while
+  ///   this step is computed, which is then kept short for them too.
+  public func step(besideOthers: Bool = false) throws(InferenceError) -> [SequenceOutput] {
     var outputs = reportComplete()
-    let works = scheduler.schedule(pace: pacer?.tokens)
+    let works = scheduler.schedule(pace: pacer?.tokens, besideOthers: besideOthers)
     guard !works.isEmpty else { return outputs }
     let clock = ContinuousClock()
     let start = clock.now
@@ -35,6 +37,9 @@ extension Engine {
     count(works, outputs, seconds: (clock.now - start) / .seconds(1))
     return outputs
   }
+
+  /// Whether a sequence is past its prompt and waits for its next token.
+  public var isDecoding: Bool { scheduler.isDecoding }
 
   private func reportComplete() -> [SequenceOutput] {
     let outputs = complete.compactMap { id -> SequenceOutput? in

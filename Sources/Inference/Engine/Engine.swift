@@ -77,8 +77,8 @@ public final class Engine {
       model.configuration, storage: model.keyValueStorage, blockTokens: options.kvBlockTokens)
   }
 
-  /// Puts the calling thread, and the engines that it makes from now on, behind the machine's other
-  /// threads, by a niceness of 0 to 19. An engine's threads do not sleep while there is work, so that
+  /// Puts the calling thread, and all that it starts from now on, the engines' own among them, behind
+  /// the machine's other threads, by a niceness of 0 to 19. It is named as theirs are. An engine's threads do not sleep while there is work, so that
   /// others, such as those that pass its tokens on, would have to wait for them. It cannot be taken
   /// back: only a privileged thread may come forward again.
   public static func giveWay(niceness: Int) {

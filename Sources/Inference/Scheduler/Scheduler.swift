@@ -55,14 +55,18 @@ package struct Scheduler {
   ///
   /// To be computed before anything else is asked of the scheduler, and told to `postprocess`.
   ///
-  /// - Parameter pace: the most prompt tokens beside sequences that wait for one token; without such
-  ///   sequences, or `nil`, as many as fit.
-  package mutating func schedule(pace: Int? = nil) -> [Work] {
+  /// - Parameters:
+  ///   - pace: the most prompt tokens beside sequences that wait for one token; without such
+  ///     sequences, or `nil`, as many as fit.
+  ///   - besideOthers: whether there are such sequences elsewhere.
+  package mutating func schedule(pace: Int? = nil, besideOthers: Bool = false) -> [Work] {
     var plan = Plan(budget: limits.tokens)
     for index in sequences.indices where isDecoding(index) && plan.budget > 0 {
       proceed(index, &plan)
     }
-    if let pace, !plan.works.isEmpty { plan.budget = min(plan.budget, max(pace, 1)) }
+    if let pace, besideOthers || !plan.works.isEmpty {
+      plan.budget = min(plan.budget, max(pace, 1))
+    }
     let decoding = Set(plan.works.map(\.sequence))
     var admits = true
     for index in sequences.indices where plan.budget > 0 {
@@ -76,6 +80,9 @@ package struct Scheduler {
     }
     return plan.works
   }
+
+  /// Whether a sequence waits for one token.
+  package var isDecoding: Bool { sequences.indices.contains(where: isDecoding) }
 
   /// Takes note that work was done, and of the token that was chosen after it, if one was.
   package mutating func postprocess(_ work: Work, token: Int32?) {

@@ -34,11 +34,13 @@ package struct StepPacer {
       // have become cheaper.
       let rest = decode > 0 ? decodeSeconds : 0
       let cost = max(seconds - rest, seconds / 10) / Double(prefill)
-      tokenSeconds = tokenSeconds.map { Self.blend($0, cost) } ?? cost
+      // A few tokens say little of what one costs: the step's own cost is never quite as before.
+      let weight = min(1, Double(prefill) / Double(2 * Self.leastTokens))
+      tokenSeconds = tokenSeconds.map { Self.blend($0, cost, weight: weight) } ?? cost
     }
   }
 
-  private static func blend(_ old: Double, _ new: Double) -> Double {
-    old + (new - old) * (new > old ? 0.5 : 0.1)
+  private static func blend(_ old: Double, _ new: Double, weight: Double = 1) -> Double {
+    old + (new - old) * weight * weight * (new > old ? 0.5 : 0.1)
   }
 }

@@ -38,10 +38,17 @@ public struct WeightCache: Sendable, Hashable {
       try prepareFolder()
       let path = path(for: model)
       if let file = try? WeightFile(opening: path) {
-        if let identity = file.contents.identity, identity == model.identity {
-          model.assumeFingerprint(file.contents.fingerprint)
-        }
-        if file.contents.fingerprint == model.computeFingerprint() {
+        let fingerprint = file.contents.fingerprint
+        let isKnown =
+          file.contents.identity == model.identity
+          || note(beside: path) == Self.note(fingerprint, model.identity)
+        if isKnown { model.assumeFingerprint(fingerprint) }
+        if fingerprint == model.computeFingerprint() {
+          if !isKnown, let identity = model.settledIdentity {
+            // So that it need not be read again. Without the note it is, and no harm is done.
+            try? Data(Self.note(fingerprint, identity).utf8).write(
+              to: URL(fileURLWithPath: path + Self.noteSuffix), options: .atomic)
+          }
           return Place(memory: file, file: file)
         }
       }
@@ -73,6 +80,20 @@ public struct WeightCache: Sendable, Hashable {
       + "memory, and packed anew at each start."
   }
 
+  // MARK: Notes
+
+  private static let noteSuffix = ".identity"
+
+  /// What is written beside a file whose model was found under another identity than the file says:
+  /// it was too young to tell when the file was made, or was moved or touched since.
+  private static func note(_ fingerprint: String, _ identity: String) -> String {
+    "\(fingerprint) \(identity)\n"
+  }
+
+  private func note(beside path: String) -> String? {
+    try? String(contentsOfFile: path + Self.noteSuffix, encoding: .utf8)
+  }
+
   // MARK: The folder
 
   private func prepareFolder() throws(WeightFile.Failure) {
@@ -80,11 +101,14 @@ public struct WeightCache: Sendable, Hashable {
       try FileManager.default.createDirectory(
         atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
     } catch {
-      throw WeightFile.Failure("the folder cannot be made")
+      throw WeightFile.Failure("the folder cannot be made: \(error.localizedDescription)")
     }
     var status = stat()
     guard stat(folder, &status) == 0 else { throw WeightFile.Failure(errno: errno) }
-    guard status.st_uid == geteuid(), status.st_mode & 0o022 == 0 else {
+    guard status.st_uid == geteuid() else {
+      throw WeightFile.Failure("the folder is another user's")
+    }
+    guard status.st_mode & 0o022 == 0 else {
       throw WeightFile.Failure("others than this user can write there")
     }
   }
@@ -94,7 +118,9 @@ public struct WeightCache: Sendable, Hashable {
     let digest = SHA256.hash(data: Data(absolute.utf8)).prefix(8)
     let name = URL(fileURLWithPath: absolute).deletingPathExtension().lastPathComponent
     let hash = digest.map { String(Int($0) + 256, radix: 16).dropFirst() }.joined()
-    return "\(folder)/\(name.prefix(100))-\(hash).packed"
+    // As much of the name as fits beside the rest, whatever its characters take.
+    let short = String(decoding: name.utf8.prefix(100), as: UTF8.self)
+    return "\(folder)/\(short)-\(hash).packed"
   }
 
   private static func absolute(_ path: String) -> String {
@@ -107,11 +133,11 @@ public struct WeightCache: Sendable, Hashable {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
     for name in names {
       let path = "\(folder)/\(name)"
-      if let part = name.range(of: ".packed.part-") {
-        let number = name[part.upperBound...].prefix { $0 != "-" }
-        guard let process = pid_t(number), kill(process, 0) != 0, errno == ESRCH
-        else { continue }
-        unlink(path)
+      if name.contains(".packed.part-") {
+        if WeightFile.isAbandoned(part: path) { unlink(path) }
+      } else if name.hasSuffix(Self.noteSuffix) {
+        let file = path.dropLast(Self.noteSuffix.count)
+        if !FileManager.default.fileExists(atPath: String(file)) { unlink(path) }
       } else if name.hasSuffix(".packed"), let file = try? WeightFile(opening: path),
         !FileManager.default.fileExists(atPath: file.contents.model)
       {

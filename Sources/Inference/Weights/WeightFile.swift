@@ -85,6 +85,9 @@ final class WeightFile: WeightMemory {
     guard status.st_mode & S_IFMT == S_IFREG, bytes >= Self.headerBytes else {
       throw Failure("not a file of packed weights")
     }
+    guard status.st_uid == geteuid(), status.st_mode & 0o022 == 0 else {
+      throw Failure("others than this user can write to it")
+    }
     guard let map = mmap(nil, bytes, PROT_READ, MAP_SHARED, descriptor, 0), map != MAP_FAILED
     else { throw Failure(errno: errno) }
     guard let contents = Self.contents(UnsafeRawBufferPointer(start: map, count: bytes)) else {
@@ -126,6 +129,8 @@ final class WeightFile: WeightMemory {
     let descriptor = open(partPath, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard descriptor >= 0 else { throw Failure(errno: errno) }
     let bytes = Self.headerBytes + capacity
+    // Tells others that somebody is at it, for as long as this process lives.
+    _ = flock(descriptor, LOCK_EX | LOCK_NB)
     let problem = posix_fallocate(descriptor, 0, off_t(bytes))
     let map =
       problem == 0
@@ -170,6 +175,7 @@ final class WeightFile: WeightMemory {
     var header = Self.magic + numbers.withUnsafeBytes { Array($0) }
     header += SHA256.hash(data: text)
     memcpy(map, header, header.count)
+    errno = ENOSPC  // what a short write means
     guard ftruncate(making.descriptor, off_t(making.end + text.count)) == 0,
       text.withUnsafeBytes({
         pwrite(making.descriptor, $0.baseAddress, $0.count, off_t(making.end))
@@ -179,6 +185,14 @@ final class WeightFile: WeightMemory {
     else { throw Failure(errno: errno) }
     close(making.descriptor)
     self.making = nil
+  }
+
+  /// Whether nobody is making the part of a file under this name.
+  static func isAbandoned(part path: String) -> Bool {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+    guard descriptor >= 0 else { return false }
+    defer { close(descriptor) }
+    return flock(descriptor, LOCK_EX | LOCK_NB) == 0
   }
 
   private func discard() {

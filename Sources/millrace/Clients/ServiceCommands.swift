@@ -117,7 +117,7 @@ struct Caches: AsyncParsableCommand {
       for model in answer.models {
         let asked = model.prefixHitTokens + model.computedPromptTokens
         table.add(
-          model.model, model.storage, "\(model.blocks * model.blockBytes >> 20)",
+          model.model, model.storage, "\((model.blocks * model.blockBytes) >> 20)",
           share(model.blocksInUse, of: model.blocks), share(model.blocksKept, of: model.blocks),
           "\(model.prefixHitTokens) (\(share(model.prefixHitTokens, of: asked)))",
           "\(model.evictions)", "\(model.preemptions)")

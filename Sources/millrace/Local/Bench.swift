@@ -76,12 +76,13 @@ struct Bench: AsyncParsableCommand {
           "--prompt-tokens and --decode-tokens are \(max(length, 1) + decodeTokens) together; the "
             + "model's context is \(language.trainedContextLength)")
       }
-      let limits = suite ? try measureLimits(language) : nil
       let results = try measure(language, promptTokens: length)
-      guard let limits else {
+      guard suite else {
         try show(results)
         return
       }
+      // Last, because the memory that it takes would count as the engine's.
+      let limits = try measureLimits(language)
       try BenchSuite(limits: limits, cost: language.cost, results: results).show(
         json: json, path: out)
     }
