@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import struct
 import xml.etree.ElementTree
@@ -44,6 +45,22 @@ def test_the_bundled_storyteller_is_the_default(model, folder):
     for command in (flags, ["tokenize"], ["serve", "--data-dir", folder / "data"]):
         done = run(*command, input=b"", env={"MILLRACE_MODEL_FOLDER": "/nowhere"})
         assert done.returncode != 0 and b"--model" in done.stderr, done.stderr
+
+
+def test_the_models_that_ship_are_a_pair():
+    models = pathlib.Path(__file__).parents[2] / "models"
+    pair = [models / "storyteller-q8_0.gguf", models / "storyteller-draft-q8_0.gguf"]
+    assert sum(each.stat().st_size for each in pair) <= 24 << 20
+    prompt = ("--prompt", "Once upon a time there was a king", "--max-tokens", 60, "--temperature", 0)
+    target, named, draft = [
+        parsed("generate", *prompt, *more)
+        for more in ([], ["--model", pair[0]], ["--model", pair[1]])
+    ]
+    assert target["ids"] == named["ids"] != draft["ids"]
+    assert target["prompt_ids"] == draft["prompt_ids"]
+    # Words and sentences, not bytes and noise.
+    for told in (target, draft):
+        assert len(told["text"].split()) > 25 and told["text"].isascii()
 
 
 def test_tokenize_prints_ids(model):

@@ -391,9 +391,9 @@ def test_interrupting_a_watch_leaves_the_job_running(service, command):
 # Serve
 
 
-def refused(*arguments, seconds=30):
+def refused(*arguments, seconds=30, env=None):
     """What `serve` says when it cannot serve."""
-    done = run("serve", *arguments, timeout=seconds)
+    done = run("serve", *arguments, timeout=seconds, env=env)
     said = done.stderr.decode()
     assert done.returncode > 0, f"status {done.returncode}: {said}"
     return said
@@ -410,7 +410,7 @@ def folder():
 
 def test_serve_refuses_models_that_it_cannot_load(model, folder):
     flags = ["--data-dir", folder / "data", "--listen", f"unix:{folder}/s"]
-    assert "--model" in refused(*flags)
+    assert "--model" in refused(*flags, env={"MILLRACE_MODEL_FOLDER": str(folder)})
     assert "NAME=PATH" in refused(*flags, "--model", "story")
     assert "/nowhere.gguf" in refused(*flags, "--model", "story=/nowhere.gguf")
     broken = folder / "broken.gguf"
