@@ -14,7 +14,8 @@ extension Client {
   /// Calls a method with one request and a stream of responses.
   ///
   /// Throws RESOURCE_EXHAUSTED for a request over the size limit, INVALID_ARGUMENT for metadata that
-  /// gRPC cannot carry, UNAVAILABLE after `shutDown`; all else comes out of the stream.
+  /// gRPC cannot carry, UNAVAILABLE after `shutDown`, DEADLINE_EXCEEDED for a timeout of nothing; all
+  /// else comes out of the stream.
   public func serverStreaming(
     _ path: String, _ request: [UInt8], options: CallOptions = CallOptions()
   ) throws(RPCError) -> ClientStream {

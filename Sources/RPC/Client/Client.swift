@@ -70,10 +70,14 @@ public final class Client: Sendable {
     await queue.close()
   }
 
-  /// Makes a call and starts it, unless the client has been shut down.
+  /// Makes a call and starts it, unless the client has been shut down or the call's time is over.
   func begin(
     _ path: String, _ options: CallOptions, _ start: (ClientCall) throws(RPCError) -> Void
   ) throws(RPCError) -> ClientCall {
+    // The core looks at the time only now and then: an answer may be quicker.
+    guard options.timeoutNanoseconds > 0 else {
+      throw RPCError(.deadlineExceeded, "the call's deadline had passed before it began")
+    }
     let call = try life.withLock { life throws(RPCError) in
       guard let channel = life.channel else {
         throw RPCError(.unavailable, "the client has been shut down; make a new one")
