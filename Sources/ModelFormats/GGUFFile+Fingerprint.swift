@@ -25,9 +25,11 @@ extension GGUFFile {
   /// its last changes, of which the second cannot be set by a user.
   package var identity: String { map.identity }
 
-  /// The identity, unless the file was changed so short a time ago that another change could have
-  /// the same time.
-  package var settledIdentity: String? { map.isSettled ? map.identity : nil }
+  /// The identity, unless the file was changed so short a time before it was opened, at most so many
+  /// seconds, that another change could have the same time.
+  package func identity(settledFor seconds: Double) -> String? {
+    map.age > seconds ? map.identity : nil
+  }
 
   private static func hexDigest(of bytes: UnsafeRawBufferPointer) -> String {
     let chunkBytes = 4 << 20

@@ -14,8 +14,8 @@ final class MappedFile: Sendable {
   /// Device, inode, size, and the times of the last changes of content and status, when it was
   /// opened.
   let identity: String
-  /// Whether the last change was some time before the file was opened.
-  let isSettled: Bool
+  /// Seconds from the last change to when it was opened, rounded up to at most a second more.
+  let age: Double
 
   /// What changes when somebody writes to a file. Which file it is cannot change: the descriptor
   /// stays with the one that was opened, whatever is renamed over its path.
@@ -49,7 +49,7 @@ final class MappedFile: Sendable {
         Int(status.st_dev), Int(status.st_ino), Int(status.st_size), status.st_mtim.tv_sec,
         status.st_mtim.tv_nsec, change.tv_sec, change.tv_nsec,
       ].map(String.init).joined(separator: ".")
-      isSettled = Double(change.tv_sec) + 3 < now
+      age = now - Double(change.tv_sec)
       self.descriptor = descriptor
     } catch {
       close(descriptor)

@@ -14,6 +14,9 @@ public struct WeightCache: Sendable, Hashable {
   public var folder: String
   /// Models whose packed weights take fewer bytes are not kept: packing them takes no time.
   public var leastBytes: Int
+  /// Seconds that a model file must have been left alone before its times are relied on to tell
+  /// whether it was changed: more than the coarsest clock of a file system in use (2, of FAT).
+  package var settlingSeconds = 3.0
 
   /// Makes a cache of models of 32 MiB and more.
   public init(folder: String, leastBytes: Int = 32 << 20) {
@@ -44,7 +47,7 @@ public struct WeightCache: Sendable, Hashable {
           || note(beside: path) == Self.note(fingerprint, model.identity)
         if isKnown { model.assumeFingerprint(fingerprint) }
         if fingerprint == model.computeFingerprint() {
-          if !isKnown, let identity = model.settledIdentity {
+          if !isKnown, let identity = model.identity(settledFor: settlingSeconds) {
             // So that it need not be read again. Without the note it is, and no harm is done.
             try? Data(Self.note(fingerprint, identity).utf8).write(
               to: URL(fileURLWithPath: path + Self.noteSuffix), options: .atomic)
@@ -56,7 +59,8 @@ public struct WeightCache: Sendable, Hashable {
       let file = try WeightFile(
         making: path,
         contents: WeightFile.Contents(
-          fingerprint: model.computeFingerprint(), identity: model.settledIdentity,
+          fingerprint: model.computeFingerprint(),
+          identity: model.identity(settledFor: settlingSeconds),
           model: Self.absolute(model.path)),
         capacity: needed)
       return Place(memory: file, file: file)
