@@ -5,9 +5,9 @@
 // 2 * 15 * 127 each, fit into 16 bits, so that a block needs one widening only, for each plane of
 // halves. q4_0 and q4_K have one plane, the others two (low, and high worth 16).
 //
-// A register tile is 8 rows by up to 4 tokens. Integer sums start so that they
-// come out as the bits of 1.5 * 2^23 + dot (see mk_block). Loops are as on AVX-512, with panels of
-// 16 rows.
+// A register tile is 8 rows by up to 4 tokens. Integer sums start so that they come out as the bits
+// of 1.5 * 2^23 + dot (see mk_block). A panel is 16 rows by a run of blocks; between runs the chains
+// wait in `out`. While a panel is passed over, the next one is fetched, as on AVX-512.
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -15,12 +15,17 @@
 
 #include "avx2.h"
 
-#include "activations.h"
 #include "panel_avx2.h"
 
 #define TILE_TOKENS 4
-// Row groups that all runs of blocks are done for before the next ones: `out` of many tokens stays
-// in the second cache level.
+// Up to this many tokens every tile unpacks the values for itself.
+#define PACKED_TOKENS 8
+// Up to this many tokens the runs of blocks are innermost.
+#define FEW_TOKENS 48
+// Blocks of a run for few tokens: fetching the next run has to keep up with the passes.
+#define FEW_BLOCKS 8
+// With many tokens: row groups that all runs of blocks are done for before the next ones, so that
+// `out` stays in the second cache level.
 #define ROUND_GROUPS 8
 
 typedef struct {
@@ -30,37 +35,50 @@ typedef struct {
   bool starts; // from zero, else from what is in `out`
 } tile_results;
 
-MK_INLINE int32_t start(const mk_panel_kind kind, const mk_block *x, int half) {
-  switch (kind) {
-    case MK_PANEL_Q8:
-      return x->start_q8;
-    case MK_PANEL_Q4:
-      return x->start_q4;
-    case MK_PANEL_Q6:
-      return x->start_q6[half];
-    default:
-      return MK_MAGIC_BITS;
+// Planes of four columns of eight rows, from `row` on; `two` holds what the planes of a step, or of
+// nibbles those of an even step and of the one after it, are taken from.
+MK_INLINE void planes_of(const mk_panel_kind kind, const bool packed, const mk_panel *panel,
+                         size_t block, size_t row, const int step, __m256i *two,
+                         __m256i planes[2]) {
+  const __m256i mask = _mm256_set1_epi8(15);
+  if (!packed) {
+    const uint8_t *values = panel->values[block][0] + row * 4 + step * 64;
+    planes[0] = _mm256_load_si256((const __m256i *)values);
+    if (mk_panel_planes(kind) == 1) return;
+    planes[1] = _mm256_load_si256((const __m256i *)(values + MK_PLANE_BYTES));
+  } else if (mk_panel_has_nibbles(kind)) {
+    if (step % 2 == 1) {
+      planes[0] = _mm256_and_si256(_mm256_srli_epi16(*two, 4), mask);
+      return;
+    }
+    const uint8_t *values = panel->packed + block * 256 + row * 4 + step * 32;
+    *two = _mm256_loadu_si256((const __m256i *)values);
+    planes[0] = _mm256_and_si256(*two, mask);
+  } else {
+    const uint8_t *values = panel->packed + block * 512 + row * 4 + step * 64;
+    *two = _mm256_loadu_si256((const __m256i *)values);
+    planes[0] = _mm256_and_si256(*two, mask);
+    planes[1] = _mm256_and_si256(_mm256_srli_epi16(*two, 4), mask);
   }
 }
 
 // Sums of pairs of a block, or of half of one, in 16 bits: [token][plane].
-MK_INLINE void sum_pairs(const int planes, const int tokens, const int first, const int last,
-                         const uint8_t *values, const mk_block *x, size_t stride,
+MK_INLINE void sum_pairs(const mk_panel_kind kind, const bool packed, const int tokens,
+                         const int first, const int last, const mk_panel *panel, size_t block,
+                         size_t row, const mk_block *x, size_t stride,
                          __m256i sums[TILE_TOKENS][2]) {
+  __m256i two;
 #pragma clang loop unroll(full)
   for (int step = first; step < last; step++) {
     __m256i weight[2];
-#pragma clang loop unroll(full)
-    for (int p = 0; p < planes; p++) {
-      weight[p] = _mm256_load_si256((const __m256i *)(values + p * MK_PLANE_BYTES + step * 64));
-    }
+    planes_of(kind, packed, panel, block, row, step, &two, weight);
 #pragma clang loop unroll(full)
     for (int t = 0; t < tokens; t++) {
       int32_t four;
       memcpy(&four, x[(size_t)t * stride].quants + step * 4, sizeof four);
       const __m256i quants = _mm256_set1_epi32(four);
 #pragma clang loop unroll(full)
-      for (int p = 0; p < planes; p++) {
+      for (int p = 0; p < mk_panel_planes(kind); p++) {
         const __m256i pairs = _mm256_maddubs_epi16(weight[p], quants);
         sums[t][p] = step == first ? pairs : _mm256_add_epi16(sums[t][p], pairs);
       }
@@ -69,23 +87,22 @@ MK_INLINE void sum_pairs(const int planes, const int tokens, const int first, co
 }
 
 // One block, or half of one, for 8 rows: integer sums, then a step of every chain.
-MK_INLINE void take_part(const mk_panel_kind kind, const int tokens, const int half,
-                         const mk_panel *panel, size_t block, size_t row, const mk_block *x,
-                         size_t stride, __m256 *acc) {
-  const int planes = kind == MK_PANEL_Q8 || kind == MK_PANEL_Q6 ? 2 : 1;
+MK_INLINE void take_part(const mk_panel_kind kind, const bool packed, const int tokens,
+                         const int half, const mk_panel *panel, size_t block, size_t row,
+                         const mk_block *x, size_t stride, __m256 *acc) {
   const int halves = kind == MK_PANEL_Q6 ? 2 : 1;
   const int steps = 8 / halves;
   __m256i sums[TILE_TOKENS][2];
-  sum_pairs(planes, tokens, half * steps, (half + 1) * steps,
-            panel->values[block][0] + row * 4, x, stride, sums);
+  sum_pairs(kind, packed, tokens, half * steps, (half + 1) * steps, panel, block, row, x, stride,
+            sums);
   const size_t place = (block * (size_t)halves + (size_t)half) * MK_ROW_GROUP + row;
   const __m256 row_scale = _mm256_load_ps(panel->scales + place);
 #pragma clang loop unroll(full)
   for (int t = 0; t < tokens; t++) {
     const mk_block *q = x + (size_t)t * stride;
     __m256i dot = _mm256_add_epi32(_mm256_madd_epi16(sums[t][0], _mm256_set1_epi16(1)),
-                                   _mm256_set1_epi32(start(kind, q, half)));
-    if (planes == 2) {
+                                   _mm256_set1_epi32(mk_panel_start(kind, q, half)));
+    if (mk_panel_planes(kind) == 2) {
       const __m256i high = _mm256_madd_epi16(sums[t][1], _mm256_set1_epi16(16));
       dot = _mm256_add_epi32(dot, high);
     }
@@ -100,8 +117,8 @@ MK_INLINE void take_part(const mk_panel_kind kind, const int tokens, const int h
 }
 
 // Eight of the panel's rows, from `row` on.
-MK_INLINE void half_tile(const mk_panel_kind kind, const int tokens, const mk_panel *panel,
-                         size_t row, const mk_block *x, size_t stride,
+MK_INLINE void half_tile(const mk_panel_kind kind, const bool packed, const int tokens,
+                         const mk_panel *panel, size_t row, const mk_block *x, size_t stride,
                          const tile_results *results) {
   if (row >= results->rows) return;
   const __m256i order = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -115,9 +132,10 @@ MK_INLINE void half_tile(const mk_panel_kind kind, const int tokens, const mk_pa
   }
   const size_t blocks = panel->blocks;
   for (size_t block = 0; block < blocks; block++) {
-    take_part(kind, tokens, 0, panel, block, row, x + block, stride, acc);
+    if (row == 0) mk_panel_fetch_block(kind, panel, block);
+    take_part(kind, packed, tokens, 0, panel, block, row, x + block, stride, acc);
     if (kind == MK_PANEL_Q6) {
-      take_part(kind, tokens, 1, panel, block, row, x + block, stride, acc);
+      take_part(kind, packed, tokens, 1, panel, block, row, x + block, stride, acc);
     }
   }
 #pragma clang loop unroll(full)
@@ -129,76 +147,94 @@ MK_INLINE void half_tile(const mk_panel_kind kind, const int tokens, const mk_pa
 // Tiles of every size, as functions.
 typedef void (*tile_function)(const mk_panel *, const mk_block *, size_t, const tile_results *);
 
-#define TILE(kind, tokens)                                                                    \
-  static MK_TARGET void tile_##kind##_##tokens(const mk_panel *panel, const mk_block *x,      \
-                                               size_t stride, const tile_results *results) { \
-    half_tile(kind, tokens, panel, 0, x, stride, results);                                    \
-    half_tile(kind, tokens, panel, 8, x, stride, results);                                    \
+#define TILE(kind, packed, tokens)                                                           \
+  static MK_TARGET void tile_##kind##_##packed##_##tokens(                                   \
+      const mk_panel *panel, const mk_block *x, size_t stride, const tile_results *results) { \
+    half_tile(kind, packed, tokens, panel, 0, x, stride, results);                           \
+    half_tile(kind, packed, tokens, panel, 8, x, stride, results);                           \
   }
-#define TILES(kind)                                                                          \
-  TILE(kind, 1) TILE(kind, 2) TILE(kind, 3) TILE(kind, 4)                                    \
-  static const tile_function tiles_##kind[TILE_TOKENS] = {tile_##kind##_1, tile_##kind##_2,  \
-                                                          tile_##kind##_3, tile_##kind##_4};
+#define TILES(kind, packed)                                                                 \
+  TILE(kind, packed, 1) TILE(kind, packed, 2) TILE(kind, packed, 3) TILE(kind, packed, 4)   \
+  static const tile_function tiles_##kind##_##packed[TILE_TOKENS] = {                       \
+      tile_##kind##_##packed##_1, tile_##kind##_##packed##_2, tile_##kind##_##packed##_3,   \
+      tile_##kind##_##packed##_4};
 
-TILES(MK_PANEL_Q8)
-TILES(MK_PANEL_Q4)
-TILES(MK_PANEL_Q4_K)
-TILES(MK_PANEL_Q6)
+TILES(MK_PANEL_Q8, 0)
+TILES(MK_PANEL_Q8, 1)
+TILES(MK_PANEL_Q4, 0)
+TILES(MK_PANEL_Q4, 1)
+TILES(MK_PANEL_Q4_K, 0)
+TILES(MK_PANEL_Q4_K, 1)
+TILES(MK_PANEL_Q6, 0)
+TILES(MK_PANEL_Q6, 1)
 
-// All tokens over a run of blocks of one row group.
-MK_INLINE void run_panel(const mk_panel_kind kind, const tile_function *tiles,
-                         const mk_matrix *weights, const mk_activations *x, size_t group,
-                         size_t block, size_t blocks, float *out, size_t out_stride) {
+// All tokens over one panel; `next` is the one after it.
+MK_INLINE void run_panel(const mk_panel_kind kind, const tile_function *const tiles[2],
+                         const mk_matrix *weights, const mk_activations *x, const mk_place *at,
+                         const mk_place *next, float *out, size_t out_stride) {
+  const bool packed = x->tokens <= PACKED_TOKENS;
   mk_panel panel;
-  mk_panel_prepare(kind, weights, group, block, blocks, &panel);
-  const size_t first = group * MK_ROW_GROUP;
+  mk_panel_prepare(kind, weights, at, !packed, &panel);
+  mk_fetch_scales(weights, next);
+  const size_t first = at->group * MK_ROW_GROUP;
   const size_t left = weights->rows - first;
   const size_t rows = left < MK_ROW_GROUP ? left : MK_ROW_GROUP;
-  tile_results results = {out + first, out_stride, rows, block == 0};
+  tile_results results = {out + first, out_stride, rows, at->block == 0};
   const size_t stride = mk_block_stride(weights->columns);
+  const uint8_t *fetched = mk_place_values(weights, next, 0);
   size_t token = 0;
   while (token < x->tokens) {
     const size_t left_over = x->tokens - token;
     const size_t count = left_over < TILE_TOKENS ? left_over : TILE_TOKENS;
-    tiles[count - 1](&panel, x->blocks + token * stride + block, stride, &results);
+    panel.fetched = token == 0 && fetched != NULL ? fetched : panel.packed;
+    tiles[packed][count - 1](&panel, x->blocks + token * stride + at->block, stride, &results);
     token += count;
     results.out += count * out_stride;
   }
 }
 
-MK_INLINE void run_kind(const mk_panel_kind kind, const tile_function *tiles,
+MK_INLINE void run_kind(const mk_panel_kind kind, const tile_function *const tiles[2],
                         const mk_matrix *weights, const mk_activations *x, size_t group_begin,
                         size_t group_end, float *out, size_t out_stride) {
   const size_t blocks = weights->columns / MK_BLOCK;
-  const size_t run_blocks = mk_run_blocks(blocks, MK_PANEL_BLOCKS);
-  const size_t at_once = x->tokens > TILE_TOKENS ? ROUND_GROUPS : 1;
-  for (size_t begin = group_begin; begin < group_end; begin += at_once) {
-    const size_t end = group_end - begin < at_once ? group_end : begin + at_once;
-    for (size_t block = 0; block < blocks; block += run_blocks) {
-      const size_t run = blocks - block < run_blocks ? blocks - block : run_blocks;
-      for (size_t group = begin; group < end; group++) {
-        run_panel(kind, tiles, weights, x, group, block, run, out, out_stride);
-      }
-    }
+  const bool few = x->tokens <= FEW_TOKENS;
+  const mk_panel_walk walk = {group_begin, group_end, 1, few ? 1 : ROUND_GROUPS, blocks,
+                              mk_run_blocks(blocks, few ? FEW_BLOCKS : MK_PANEL_BLOCKS)};
+  mk_place at = mk_place_at(&walk, group_begin, 0);
+  while (at.groups > 0) {
+    const mk_place next = mk_next_place(&walk, &at);
+    run_panel(kind, tiles, weights, x, &at, &next, out, out_stride);
+    at = next;
   }
 }
+
+#define RUN(name, kind)                                                                         \
+  static MK_TARGET void name(const mk_matrix *weights, const mk_activations *x, size_t begin,   \
+                             size_t end, float *out, size_t out_stride) {                       \
+    static const tile_function *const tiles[2] = {tiles_##kind##_0, tiles_##kind##_1};          \
+    run_kind(kind, tiles, weights, x, begin, end, out, out_stride);                             \
+  }
+
+RUN(run_q8, MK_PANEL_Q8)
+RUN(run_q4, MK_PANEL_Q4)
+RUN(run_q4_k, MK_PANEL_Q4_K)
+RUN(run_q6, MK_PANEL_Q6)
 
 MK_TARGET void mk_matmul_quantized_avx2(const mk_matrix *weights, const mk_activations *x,
                                         size_t group_begin, size_t group_end, float *out,
                                         size_t out_stride) {
   switch (weights->type) {
     case MK_WEIGHT_Q4_0:
-      run_kind(MK_PANEL_Q4, tiles_MK_PANEL_Q4, weights, x, group_begin, group_end, out, out_stride);
+      run_q4(weights, x, group_begin, group_end, out, out_stride);
       break;
     case MK_WEIGHT_Q4_K:
-      run_kind(MK_PANEL_Q4_K, tiles_MK_PANEL_Q4_K, weights, x, group_begin, group_end, out,
-               out_stride);
+      run_q4_k(weights, x, group_begin, group_end, out, out_stride);
       break;
     case MK_WEIGHT_Q6_K:
-      run_kind(MK_PANEL_Q6, tiles_MK_PANEL_Q6, weights, x, group_begin, group_end, out, out_stride);
+      run_q6(weights, x, group_begin, group_end, out, out_stride);
       break;
     default:
-      run_kind(MK_PANEL_Q8, tiles_MK_PANEL_Q8, weights, x, group_begin, group_end, out, out_stride);
+      run_q8(weights, x, group_begin, group_end, out, out_stride);
   }
 }
 

@@ -5,8 +5,9 @@
 // come out as the bits of 1.5 * 2^23 + dot (see mk_block): conversion to float, scaling by the
 // activation's scale and taking the surplus off are one fma.
 //
-// Loops: for a run of up to 32 blocks, for a panel of 32 rows, for a tile of tokens; between runs
-// the chains wait in `out`. Up to 6 tokens the runs are innermost, to read the weights straight on.
+// A panel is 32 rows by a run of blocks; between runs the chains wait in `out`. While a panel is
+// passed over, the next one is fetched to the second cache level: the hardware's own fetching stops
+// at every page.
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -14,15 +15,16 @@
 
 #include "avx512.h"
 
-#include "activations.h"
 #include "panel_avx512.h"
 
 #define TILE_TOKENS 6
-// Row groups that all runs of blocks are done for before the next ones: `out` of many tokens stays
-// in the second cache level.
+// Up to this many tokens the runs of blocks are innermost.
+#define FEW_TOKENS 48
+// Blocks of a run for few tokens: fetching the next run has to keep up with the passes.
+#define FEW_BLOCKS 8
+// With many tokens: row groups that all runs of blocks are done for before the next ones, so that
+// `out` stays in the second cache level.
 #define ROUND_GROUPS 16
-// Blocks of a run of nibbles for one tile: short, so that unpacking and products overlap.
-#define FEW_BLOCKS 4
 
 // Where a tile's results are, and which lanes of each row group exist.
 typedef struct {
@@ -32,18 +34,17 @@ typedef struct {
   bool starts; // from zero, else from what is in `out`
 } tile_results;
 
-// The bits at which an integer sum starts, zero point taken off; `half` for q6_K.
-MK_INLINE int32_t start(const mk_panel_kind kind, const mk_block *x, int half) {
-  switch (kind) {
-    case MK_PANEL_Q8:
-      return x->start_q8;
-    case MK_PANEL_Q4:
-      return x->start_q4;
-    case MK_PANEL_Q6:
-      return x->start_q6[half];
-    default:
-      return MK_MAGIC_BITS;
+// Four columns of the rows of a group, unsigned; `pair` holds the nibbles of an even step and of the
+// one after it.
+MK_INLINE __m512i weights_of(const mk_panel_kind kind, const mk_panel *panel, const int group,
+                             size_t block, const int step, __m512i *pair) {
+  if (!mk_panel_has_nibbles(kind)) {
+    return _mm512_loadu_si512(panel->values[group] + block * 512 + (size_t)step * 64);
   }
+  const __m512i mask = _mm512_set1_epi8(15);
+  if (step % 2 == 1) return _mm512_and_si512(_mm512_srli_epi16(*pair, 4), mask);
+  *pair = _mm512_loadu_si512(panel->values[group] + block * 256 + (size_t)step * 32);
+  return _mm512_and_si512(*pair, mask);
 }
 
 // One block, or half of one: integer sums, then a step of every chain.
@@ -55,15 +56,16 @@ MK_INLINE void take_part(const mk_panel_kind kind, const int groups, const int t
   __m512i dot[TILE_TOKENS][MK_PANEL_GROUPS];
 #pragma clang loop unroll(full)
   for (int t = 0; t < tokens; t++) {
-    dot[t][0] = _mm512_set1_epi32(start(kind, x + (size_t)t * stride, half));
+    dot[t][0] = _mm512_set1_epi32(mk_panel_start(kind, x + (size_t)t * stride, half));
     if (groups == 2) dot[t][1] = dot[t][0];
   }
+  __m512i pair[MK_PANEL_GROUPS];
 #pragma clang loop unroll(full)
   for (int step = half * steps; step < (half + 1) * steps; step++) {
     __m512i weight[MK_PANEL_GROUPS];
 #pragma clang loop unroll(full)
     for (int g = 0; g < groups; g++) {
-      weight[g] = _mm512_loadu_si512(panel->values[g] + block * 512 + (size_t)step * 64);
+      weight[g] = weights_of(kind, panel, g, block, step, pair + g);
     }
 #pragma clang loop unroll(full)
     for (int t = 0; t < tokens; t++) {
@@ -110,6 +112,7 @@ MK_INLINE void tile(const mk_panel_kind kind, const int groups, const int tokens
   }
   const size_t blocks = panel->blocks;
   for (size_t block = 0; block < blocks; block++) {
+    mk_panel_fetch_block(kind, panel, block);
     take_part(kind, groups, tokens, 0, panel, block, x + block, stride, acc);
     if (kind == MK_PANEL_Q6) {
       take_part(kind, groups, tokens, 1, panel, block, x + block, stride, acc);
@@ -156,23 +159,25 @@ static size_t next_tile(size_t left) {
   return left < TILE_TOKENS ? left : TILE_TOKENS;
 }
 
-// All tokens over a run of blocks of one panel.
+// All tokens over one panel; `next` is the one after it.
 MK_INLINE void run_panel(const mk_panel_kind kind, const tile_function *const tiles[2],
-                         const mk_matrix *weights, const mk_activations *x, size_t group,
-                         size_t groups, size_t block, size_t blocks, float *out,
-                         size_t out_stride) {
-  mk_panel_space space;
+                         const mk_matrix *weights, const mk_activations *x, const mk_place *at,
+                         const mk_place *next, float *out, size_t out_stride) {
+  mk_panel_scales scales;
   mk_panel panel;
-  mk_panel_prepare(kind, weights, group, groups, block, blocks, &space, &panel);
-  const size_t first = group * MK_ROW_GROUP;
-  tile_results results = {out + first, out_stride, {0xFFFF, 0xFFFF}, block == 0};
-  const size_t left = weights->rows - first - (groups - 1) * MK_ROW_GROUP;
-  if (left < MK_ROW_GROUP) results.lanes[groups - 1] = (__mmask16)((1u << left) - 1);
+  mk_panel_prepare(kind, weights, at, &scales, &panel);
+  mk_fetch_scales(weights, next);
+  const size_t first = at->group * MK_ROW_GROUP;
+  tile_results results = {out + first, out_stride, {0xFFFF, 0xFFFF}, at->block == 0};
+  const size_t left = weights->rows - first - (at->groups - 1) * MK_ROW_GROUP;
+  if (left < MK_ROW_GROUP) results.lanes[at->groups - 1] = (__mmask16)((1u << left) - 1);
   const size_t stride = mk_block_stride(weights->columns);
   size_t token = 0;
-  while (token < x->tokens) {
+  for (size_t pass = 0; token < x->tokens; pass++) {
     const size_t count = next_tile(x->tokens - token);
-    tiles[groups - 1][count - 1](&panel, x->blocks + token * stride + block, stride, &results);
+    mk_panel_choose_fetched(weights, next, pass, token + count == x->tokens, &panel);
+    tiles[at->groups - 1][count - 1](&panel, x->blocks + token * stride + at->block, stride,
+                                     &results);
     token += count;
     results.out += count * out_stride;
   }
@@ -182,19 +187,14 @@ MK_INLINE void run_kind(const mk_panel_kind kind, const tile_function *const til
                         const mk_matrix *weights, const mk_activations *x, size_t group_begin,
                         size_t group_end, float *out, size_t out_stride) {
   const size_t blocks = weights->columns / MK_BLOCK;
-  const bool few = x->tokens <= TILE_TOKENS;
-  const bool unpacks = kind == MK_PANEL_Q4 || kind == MK_PANEL_Q4_K;
-  const size_t run_blocks = mk_run_blocks(blocks, few && unpacks ? FEW_BLOCKS : MK_PANEL_BLOCKS);
-  const size_t at_once = few ? MK_PANEL_GROUPS : ROUND_GROUPS;
-  for (size_t begin = group_begin; begin < group_end; begin += at_once) {
-    const size_t end = group_end - begin < at_once ? group_end : begin + at_once;
-    for (size_t block = 0; block < blocks; block += run_blocks) {
-      const size_t run = blocks - block < run_blocks ? blocks - block : run_blocks;
-      for (size_t group = begin; group < end; group += MK_PANEL_GROUPS) {
-        const size_t groups = end - group < MK_PANEL_GROUPS ? end - group : MK_PANEL_GROUPS;
-        run_panel(kind, tiles, weights, x, group, groups, block, run, out, out_stride);
-      }
-    }
+  const bool few = x->tokens <= FEW_TOKENS;
+  const mk_panel_walk walk = {group_begin, group_end, MK_PANEL_GROUPS, few ? MK_PANEL_GROUPS : ROUND_GROUPS, blocks,
+                           mk_run_blocks(blocks, few ? FEW_BLOCKS : MK_PANEL_BLOCKS)};
+  mk_place at = mk_place_at(&walk, group_begin, 0);
+  while (at.groups > 0) {
+    const mk_place next = mk_next_place(&walk, &at);
+    run_panel(kind, tiles, weights, x, &at, &next, out, out_stride);
+    at = next;
   }
 }
 

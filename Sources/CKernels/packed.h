@@ -56,6 +56,18 @@ static inline size_t mk_block_value_bytes(mk_weight_type type) {
   return MK_ROW_GROUP * MK_BLOCK / (mk_has_nibbles(type) ? 2 : 1);
 }
 
+// The bytes of scales that belong to 16 rows by 32 columns.
+static inline size_t mk_block_scale_bytes(mk_weight_type type) {
+  switch (type) {
+    case MK_WEIGHT_Q4_K:
+      return sizeof(mk_q4_k_scales) / MK_SUPERBLOCK_BLOCKS;
+    case MK_WEIGHT_Q6_K:
+      return sizeof(mk_q6_k_scales) / MK_SUPERBLOCK_BLOCKS;
+    default:
+      return MK_ROW_GROUP * sizeof(uint16_t);
+  }
+}
+
 // The values of 16 rows by 32 columns.
 static inline const uint8_t *mk_block_values(const mk_matrix *weights, size_t group,
                                              size_t block) {

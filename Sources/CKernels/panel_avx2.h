@@ -1,23 +1,20 @@
-// Panels of quantized weights for AVX2: 16 rows by up to 16 blocks, as the register tile wants
-// them: planes of half bytes, and scales as floats. Include after avx2.h.
+// Panels of quantized weights for AVX2: 16 rows by up to 16 blocks, with values as the register tile
+// wants them, planes of half bytes, or as they are packed, and scales as floats. Include after
+// avx2.h.
 
 #ifndef MILLRACE_PANEL_AVX2_H
 #define MILLRACE_PANEL_AVX2_H
 
-#include "packed.h"
+#include "panel.h"
 
 // Blocks of 32 columns in a panel: with the activations of a tile it stays in the first cache
 // level while all tokens pass.
 #define MK_PANEL_BLOCKS 16
 #define MK_PLANE_BYTES (MK_ROW_GROUP * MK_BLOCK)
 
-// What the tile has to do for a weight type.
-typedef enum {
-  MK_PANEL_Q8 = 0,   // two planes, a scale a block, zero at 128: q8_0, q5_0
-  MK_PANEL_Q4 = 1,   // one plane, a scale a block, zero at 8: q4_0
-  MK_PANEL_Q4_K = 2, // one plane, a scale and a min a block, zero at 0: q4_K
-  MK_PANEL_Q6 = 3,   // two planes, a scale for half a block, zero at 32: q6_K
-} mk_panel_kind;
+MK_INLINE int mk_panel_planes(const mk_panel_kind kind) {
+  return mk_panel_has_nibbles(kind) ? 1 : 2;
+}
 
 typedef struct {
   // [block][plane: low, high], a plane in the layout of q8_0.
@@ -25,6 +22,8 @@ typedef struct {
   // q6_K: [block][half][row]; else [block][row].
   _Alignas(64) float scales[MK_PANEL_BLOCKS * 2 * MK_ROW_GROUP];
   _Alignas(64) float mins[MK_PANEL_BLOCKS * MK_ROW_GROUP];
+  const uint8_t *packed;  // [block][512], of nibbles [block][256]
+  const uint8_t *fetched; // packed values to fetch while this panel is passed over
   size_t blocks;
 } mk_panel;
 
@@ -88,24 +87,36 @@ MK_INLINE void mk_spread_scales(const mk_panel_kind kind, const mk_matrix *weigh
   }
 }
 
-// Makes a panel of `blocks` blocks of a row group.
-MK_INLINE void mk_panel_prepare(const mk_panel_kind kind, const mk_matrix *weights, size_t group,
-                                size_t block, size_t blocks, mk_panel *panel) {
+// Makes a panel; its values are unpacked if many tiles will use them.
+MK_INLINE void mk_panel_prepare(const mk_panel_kind kind, const mk_matrix *weights,
+                                const mk_place *at, bool unpack, mk_panel *panel) {
   const size_t halves = kind == MK_PANEL_Q6 ? 2 : 1;
-  for (size_t b = 0; b < blocks; b++) {
-    const uint8_t *values = mk_block_values(weights, group, block + b);
+  for (size_t b = 0; b < at->blocks; b++) {
+    const uint8_t *values = mk_block_values(weights, at->group, at->block + b);
     for (size_t row = 0; row < MK_ROW_GROUP; row += 8) {
-      mk_spread_scales(kind, weights, group, block + b, row,
+      mk_spread_scales(kind, weights, at->group, at->block + b, row,
                        panel->scales + b * halves * MK_ROW_GROUP,
                        panel->mins + b * MK_ROW_GROUP);
     }
-    if (kind == MK_PANEL_Q4 || kind == MK_PANEL_Q4_K) {
+    if (!unpack) continue;
+    if (mk_panel_has_nibbles(kind)) {
       mk_spread_nibbles(values, panel->values[b][0]);
     } else {
       mk_split_bytes(values, panel->values[b][0], panel->values[b][1]);
     }
   }
-  panel->blocks = blocks;
+  panel->packed = mk_block_values(weights, at->group, at->block);
+  panel->blocks = at->blocks;
+}
+
+// Fetches, with each block of a panel, as much of the next one.
+MK_INLINE void mk_panel_fetch_block(const mk_panel_kind kind, const mk_panel *panel,
+                                    size_t block) {
+  const int bytes = mk_panel_has_nibbles(kind) ? 256 : 512;
+#pragma clang loop unroll(full)
+  for (int line = 0; line < bytes; line += 64) {
+    _mm_prefetch((const char *)panel->fetched + block * (size_t)bytes + line, _MM_HINT_T1);
+  }
 }
 
 #endif

@@ -1,37 +1,25 @@
-// Panels of quantized weights for AVX-512: 32 rows by up to 32 blocks, as the register tile wants
-// them: unsigned bytes, and scales as floats. Include after avx512.h.
+// Panels of quantized weights for AVX-512: 32 rows by up to 32 blocks. Values stay as they are
+// packed, scales become floats. Include after avx512.h.
 
 #ifndef MILLRACE_PANEL_AVX512_H
 #define MILLRACE_PANEL_AVX512_H
 
-#include "packed.h"
+#include "panel.h"
 
 // Row groups, and blocks of 32 columns, of a panel: with the activations of a tile it stays in the
 // first cache level while all tokens pass.
 #define MK_PANEL_GROUPS 2
 #define MK_PANEL_BLOCKS 32
 
-// How far ahead of unpacking packed nibbles are asked for.
-#define MK_PREFETCH_BYTES 4096
-
-// What the tile has to do for a weight type.
-typedef enum {
-  MK_PANEL_Q8 = 0, // a scale a block, zero at 128: q8_0, q5_0
-  MK_PANEL_Q4 = 1, // a scale a block, zero at 8: q4_0
-  MK_PANEL_Q4_K = 2, // a scale and a min a block, zero at 0: q4_K
-  MK_PANEL_Q6 = 3, // a scale for half a block, zero at 32: q6_K
-} mk_panel_kind;
-
-// Memory for what has to be unpacked.
 typedef struct {
-  _Alignas(64) uint8_t values[MK_PANEL_GROUPS][MK_PANEL_BLOCKS][512];
   // q6_K: [block][half][group][row]; else [block][group][row].
   _Alignas(64) float scales[MK_PANEL_BLOCKS * 2 * MK_PANEL_GROUPS * MK_ROW_GROUP];
   _Alignas(64) float mins[MK_PANEL_BLOCKS * MK_PANEL_GROUPS * MK_ROW_GROUP];
-} mk_panel_space;
+} mk_panel_scales;
 
 typedef struct {
-  const uint8_t *values[MK_PANEL_GROUPS]; // [block][512]
+  const uint8_t *values[MK_PANEL_GROUPS];  // [block][512], of nibbles [block][256]
+  const uint8_t *fetched[MK_PANEL_GROUPS]; // values to fetch while this panel is passed over
   const float *scales;
   const float *mins;
   size_t blocks;
@@ -47,18 +35,6 @@ MK_INLINE __m512 mk_bytes_to_floats(const uint8_t *bytes) {
 
 MK_INLINE __m512 mk_signed_bytes_to_floats(const int8_t *bytes) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)bytes)));
-}
-
-// Nibbles of a block to bytes, in the layout of q8_0.
-MK_INLINE void mk_spread_nibbles(const uint8_t *from, uint8_t *to) {
-  const __m512i mask = _mm512_set1_epi8(15);
-#pragma clang loop unroll(full)
-  for (int i = 0; i < 4; i++) {
-    _mm_prefetch((const char *)from + i * 64 + MK_PREFETCH_BYTES, _MM_HINT_T0);
-    const __m512i pair = _mm512_loadu_si512(from + i * 64);
-    _mm512_store_si512(to + i * 128, _mm512_and_si512(pair, mask));
-    _mm512_store_si512(to + i * 128 + 64, _mm512_and_si512(_mm512_srli_epi16(pair, 4), mask));
-  }
 }
 
 // The scales of one block of one group to their places.
@@ -84,27 +60,45 @@ MK_INLINE void mk_spread_scales(const mk_panel_kind kind, const mk_matrix *weigh
   }
 }
 
-// Makes a panel of `blocks` blocks of `groups` row groups.
-MK_INLINE void mk_panel_prepare(const mk_panel_kind kind, const mk_matrix *weights, size_t group,
-                                size_t groups, size_t block, size_t blocks, mk_panel_space *space,
-                                mk_panel *panel) {
+MK_INLINE void mk_panel_prepare(const mk_panel_kind kind, const mk_matrix *weights,
+                                const mk_place *at, mk_panel_scales *scales, mk_panel *panel) {
   const size_t halves = kind == MK_PANEL_Q6 ? 2 : 1;
-  for (size_t g = 0; g < groups; g++) {
-    const uint8_t *values = mk_block_values(weights, group + g, block);
-    for (size_t b = 0; b < blocks; b++) {
+  for (size_t g = 0; g < at->groups; g++) {
+    panel->values[g] = mk_block_values(weights, at->group + g, at->block);
+    for (size_t b = 0; b < at->blocks; b++) {
       const size_t place = (b * halves * MK_PANEL_GROUPS + g) * MK_ROW_GROUP;
-      mk_spread_scales(kind, weights, group + g, block + b, space->scales + place,
-                       space->mins + place);
-      if (kind == MK_PANEL_Q4 || kind == MK_PANEL_Q4_K) {
-        mk_spread_nibbles(values + b * 256, space->values[g][b]);
-      }
+      mk_spread_scales(kind, weights, at->group + g, at->block + b, scales->scales + place,
+                       scales->mins + place);
     }
-    const bool unpacked = kind == MK_PANEL_Q4 || kind == MK_PANEL_Q4_K;
-    panel->values[g] = unpacked ? space->values[g][0] : values;
   }
-  panel->scales = space->scales;
-  panel->mins = space->mins;
-  panel->blocks = blocks;
+  panel->scales = scales->scales;
+  panel->mins = scales->mins;
+  panel->blocks = at->blocks;
+}
+
+// What a pass over a panel fetches of the next one: the first pass the first group, the second pass
+// the second, a lone pass both; the others, what is near already.
+MK_INLINE void mk_panel_choose_fetched(const mk_matrix *weights, const mk_place *next,
+                                       size_t pass, bool is_last, mk_panel *panel) {
+  const uint8_t *values[MK_PANEL_GROUPS] = {mk_place_values(weights, next, 0),
+                                            mk_place_values(weights, next, 1)};
+  const bool wanted[MK_PANEL_GROUPS] = {pass == 0, pass == 1 || (pass == 0 && is_last)};
+  for (size_t g = 0; g < MK_PANEL_GROUPS; g++) {
+    panel->fetched[g] = wanted[g] && values[g] != NULL ? values[g] : panel->values[0];
+  }
+}
+
+// Fetches, with each block of a panel, as much of the next one.
+MK_INLINE void mk_panel_fetch_block(const mk_panel_kind kind, const mk_panel *panel,
+                                    size_t block) {
+  const int bytes = mk_panel_has_nibbles(kind) ? 256 : 512;
+#pragma clang loop unroll(full)
+  for (int line = 0; line < bytes; line += 64) {
+#pragma clang loop unroll(full)
+    for (int g = 0; g < MK_PANEL_GROUPS; g++) {
+      _mm_prefetch((const char *)panel->fetched[g] + block * (size_t)bytes + line, _MM_HINT_T1);
+    }
+  }
 }
 
 #endif

@@ -1,0 +1,91 @@
+// Panels of quantized weights: some row groups by a run of blocks, passed over once for each tile of
+// tokens. What every vector path shares.
+
+#ifndef MILLRACE_PANEL_H
+#define MILLRACE_PANEL_H
+
+#include "activations.h"
+#include "packed.h"
+
+// What a tile has to do for a weight type.
+typedef enum {
+  MK_PANEL_Q8 = 0,   // a scale a block, zero at 128: q8_0, q5_0
+  MK_PANEL_Q4 = 1,   // a scale a block, zero at 8: q4_0
+  MK_PANEL_Q4_K = 2, // a scale and a min a block, zero at 0: q4_K
+  MK_PANEL_Q6 = 3,   // a scale for half a block, zero at 32: q6_K
+} mk_panel_kind;
+
+static inline __attribute__((always_inline)) bool mk_panel_has_nibbles(const mk_panel_kind kind) {
+  return kind == MK_PANEL_Q4 || kind == MK_PANEL_Q4_K;
+}
+
+// The bits at which an integer sum starts, zero point taken off; `half` for q6_K.
+static inline __attribute__((always_inline)) int32_t mk_panel_start(const mk_panel_kind kind,
+                                                                    const mk_block *x,
+                                                                    int half) {
+  switch (kind) {
+    case MK_PANEL_Q8:
+      return x->start_q8;
+    case MK_PANEL_Q4:
+      return x->start_q4;
+    case MK_PANEL_Q6:
+      return x->start_q6[half];
+    default:
+      return MK_MAGIC_BITS;
+  }
+}
+
+// Where in a matrix a panel lies.
+typedef struct {
+  size_t group, groups;
+  size_t block, blocks;
+} mk_place;
+
+// The panels of some row groups, in the order in which they are passed over. With many tokens the
+// next panel is that of the next rows, so that the activations of a run stay near; with few it is
+// that of the next run, so that the weights are read straight on.
+typedef struct {
+  size_t group_begin, group_end;
+  size_t groups;  // of a panel
+  size_t at_once; // row groups that all runs are done for before the next ones
+  size_t blocks;  // of a row
+  size_t run_blocks;
+} mk_panel_walk;
+
+static inline mk_place mk_place_at(const mk_panel_walk *walk, size_t group, size_t block) {
+  const size_t groups = walk->group_end - group, blocks = walk->blocks - block;
+  return (mk_place){group, groups < walk->groups ? groups : walk->groups, block,
+                    blocks < walk->run_blocks ? blocks : walk->run_blocks};
+}
+
+// The place after another; it has no groups after the last.
+static inline mk_place mk_next_place(const mk_panel_walk *walk, const mk_place *at) {
+  const size_t round = (at->group - walk->group_begin) / walk->at_once;
+  const size_t begin = walk->group_begin + round * walk->at_once;
+  size_t group = at->group + at->groups, block = at->block;
+  if (group == begin + walk->at_once || group == walk->group_end) {
+    const bool is_last_run = block + at->blocks == walk->blocks;
+    block = is_last_run ? 0 : block + at->blocks;
+    if (!is_last_run) group = begin;
+  }
+  return mk_place_at(walk, group, block);
+}
+
+// Values of a group of a place, or NULL where it has no such group.
+static inline const uint8_t *mk_place_values(const mk_matrix *weights, const mk_place *place,
+                                             size_t group) {
+  if (group >= place->groups) return NULL;
+  return mk_block_values(weights, place->group + group, place->block);
+}
+
+// Fetches the scales of a place to the second cache level.
+static inline void mk_fetch_scales(const mk_matrix *weights, const mk_place *place) {
+  const size_t bytes = mk_block_scale_bytes(weights->type);
+  for (size_t g = 0; g < place->groups; g++) {
+    const size_t index = (place->group + g) * (weights->columns / MK_BLOCK) + place->block;
+    const char *from = (const char *)weights->scales + index * bytes;
+    for (size_t at = 0; at < place->blocks * bytes; at += 64) __builtin_prefetch(from + at, 0, 2);
+  }
+}
+
+#endif
