@@ -6,8 +6,8 @@
 // halves. q4_0 and q4_K have one plane, the others two (low, and high worth 16).
 //
 // A register tile is 8 rows by up to 4 tokens. Integer sums start so that they come out as the bits
-// of 1.5 * 2^23 + dot (see mk_block). A panel is 16 rows by a run of blocks; between runs the chains
-// wait in `out`. While a panel is passed over, the next one is fetched, as on AVX-512.
+// of 1.5 * 2^23 + dot (see mk_block). A panel is 16 rows by a run of blocks; between runs the
+// chains wait in `out`. While a panel is passed over, the next one is fetched, as on AVX-512.
 
 #pragma STDC FP_CONTRACT OFF
 

@@ -34,8 +34,8 @@ typedef struct {
   bool starts; // from zero, else from what is in `out`
 } tile_results;
 
-// Four columns of the rows of a group, unsigned; `pair` holds the nibbles of an even step and of the
-// one after it.
+// Four columns of the rows of a group, unsigned; `pair` holds the nibbles of an even step and of
+// the one after it.
 MK_INLINE __m512i weights_of(const mk_panel_kind kind, const mk_panel *panel, const int group,
                              size_t block, const int step, __m512i *pair) {
   if (!mk_panel_has_nibbles(kind)) {
@@ -188,8 +188,9 @@ MK_INLINE void run_kind(const mk_panel_kind kind, const tile_function *const til
                         size_t group_end, float *out, size_t out_stride) {
   const size_t blocks = weights->columns / MK_BLOCK;
   const bool few = x->tokens <= FEW_TOKENS;
-  const mk_panel_walk walk = {group_begin, group_end, MK_PANEL_GROUPS, few ? MK_PANEL_GROUPS : ROUND_GROUPS, blocks,
-                           mk_run_blocks(blocks, few ? FEW_BLOCKS : MK_PANEL_BLOCKS)};
+  const size_t at_once = few ? MK_PANEL_GROUPS : ROUND_GROUPS;
+  const mk_panel_walk walk = {group_begin, group_end, MK_PANEL_GROUPS, at_once, blocks,
+                              mk_run_blocks(blocks, few ? FEW_BLOCKS : MK_PANEL_BLOCKS)};
   mk_place at = mk_place_at(&walk, group_begin, 0);
   while (at.groups > 0) {
     const mk_place next = mk_next_place(&walk, &at);

@@ -1,5 +1,5 @@
-// Panels of quantized weights: some row groups by a run of blocks, passed over once for each tile of
-// tokens. What every vector path shares.
+// Panels of quantized weights: some row groups by a run of blocks, passed over once for each tile
+// of tokens. What every vector path shares.
 
 #ifndef MILLRACE_PANEL_H
 #define MILLRACE_PANEL_H

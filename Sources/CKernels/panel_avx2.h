@@ -1,5 +1,5 @@
-// Panels of quantized weights for AVX2: 16 rows by up to 16 blocks, with values as the register tile
-// wants them, planes of half bytes, or as they are packed, and scales as floats. Include after
+// Panels of quantized weights for AVX2: 16 rows by up to 16 blocks, with values as the register
+// tile wants them, planes of half bytes, or as they are packed, and scales as floats. Include after
 // avx2.h.
 
 #ifndef MILLRACE_PANEL_AVX2_H
