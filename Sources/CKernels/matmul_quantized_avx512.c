@@ -1,11 +1,11 @@
 // Matrix multiplication by quantized weights, AVX-512 with VNNI. The chains are told at mk_matmul.
 //
-// A register tile is 32 rows by up to 6 tokens: 12 integer and 12 float accumulators, each
-// broadcast of four activations used for both halves of the rows. Integer sums start so that they
+// A register tile is 48 rows by up to 4 tokens: 12 integer and 12 float accumulators, each
+// broadcast of four activations used for three row groups. Integer sums start so that they
 // come out as the bits of 1.5 * 2^23 + dot (see mk_block): conversion to float, scaling by the
 // activation's scale and taking the surplus off are one fma.
 //
-// A panel is 32 rows by a run of blocks; between runs the chains wait in `out`. While a panel is
+// A panel is 48 rows by a run of blocks; between runs the chains wait in `out`. While a panel is
 // passed over, the next one is fetched to the second cache level: the hardware's own fetching stops
 // at every page.
 
@@ -17,14 +17,14 @@
 
 #include "panel_avx512.h"
 
-#define TILE_TOKENS 6
+#define TILE_TOKENS 4
 // Up to this many tokens the runs of blocks are innermost.
 #define FEW_TOKENS 48
 // Blocks of a run for few tokens: fetching the next run has to keep up with the passes.
 #define FEW_BLOCKS 8
 // With many tokens: row groups that all runs of blocks are done for before the next ones, so that
 // `out` stays in the second cache level.
-#define ROUND_GROUPS 16
+#define ROUND_GROUPS 18
 
 // Where a tile's results are, and which lanes of each row group exist.
 typedef struct {
@@ -57,7 +57,8 @@ MK_INLINE void take_part(const mk_panel_kind kind, const int groups, const int t
 #pragma clang loop unroll(full)
   for (int t = 0; t < tokens; t++) {
     dot[t][0] = _mm512_set1_epi32(mk_panel_start(kind, x + (size_t)t * stride, half));
-    if (groups == 2) dot[t][1] = dot[t][0];
+#pragma clang loop unroll(full)
+    for (int g = 1; g < groups; g++) dot[t][g] = dot[t][0];
   }
   __m512i pair[MK_PANEL_GROUPS];
 #pragma clang loop unroll(full)
@@ -138,29 +139,32 @@ typedef void (*tile_function)(const mk_panel *, const mk_block *, size_t, const 
   }
 #define TILES(kind, groups)                                                  \
   TILE(kind, groups, 1) TILE(kind, groups, 2) TILE(kind, groups, 3)          \
-  TILE(kind, groups, 4) TILE(kind, groups, 5) TILE(kind, groups, 6)          \
+  TILE(kind, groups, 4)                                                      \
   static const tile_function tiles_##kind##_##groups[TILE_TOKENS] = {        \
       tile_##kind##_##groups##_1, tile_##kind##_##groups##_2,                \
-      tile_##kind##_##groups##_3, tile_##kind##_##groups##_4,                \
-      tile_##kind##_##groups##_5, tile_##kind##_##groups##_6};
+      tile_##kind##_##groups##_3, tile_##kind##_##groups##_4};
 
 TILES(MK_PANEL_Q8, 1)
 TILES(MK_PANEL_Q8, 2)
+TILES(MK_PANEL_Q8, 3)
 TILES(MK_PANEL_Q4, 1)
 TILES(MK_PANEL_Q4, 2)
+TILES(MK_PANEL_Q4, 3)
 TILES(MK_PANEL_Q4_K, 1)
 TILES(MK_PANEL_Q4_K, 2)
+TILES(MK_PANEL_Q4_K, 3)
 TILES(MK_PANEL_Q6, 1)
 TILES(MK_PANEL_Q6, 2)
+TILES(MK_PANEL_Q6, 3)
 
-// Tokens of the next tile: 7 and 8 are better taken as two halves.
+// Tokens of the next tile: 5 are better taken as 3 and 2 than as 4 and 1.
 static size_t next_tile(size_t left) {
-  if (left == 7 || left == 8) return 4;
+  if (left == 5) return 3;
   return left < TILE_TOKENS ? left : TILE_TOKENS;
 }
 
 // All tokens over one panel; `next` is the one after it.
-MK_INLINE void run_panel(const mk_panel_kind kind, const tile_function *const tiles[2],
+MK_INLINE void run_panel(const mk_panel_kind kind, const tile_function *const tiles[3],
                          const mk_matrix *weights, const mk_activations *x, const mk_place *at,
                          const mk_place *next, float *out, size_t out_stride) {
   mk_panel_scales scales;
@@ -168,7 +172,7 @@ MK_INLINE void run_panel(const mk_panel_kind kind, const tile_function *const ti
   mk_panel_prepare(kind, weights, at, &scales, &panel);
   mk_fetch_scales(weights, next);
   const size_t first = at->group * MK_ROW_GROUP;
-  tile_results results = {out + first, out_stride, {0xFFFF, 0xFFFF}, at->block == 0};
+  tile_results results = {out + first, out_stride, {0xFFFF, 0xFFFF, 0xFFFF}, at->block == 0};
   const size_t left = weights->rows - first - (at->groups - 1) * MK_ROW_GROUP;
   if (left < MK_ROW_GROUP) results.lanes[at->groups - 1] = (__mmask16)((1u << left) - 1);
   const size_t stride = mk_block_stride(weights->columns);
@@ -183,7 +187,7 @@ MK_INLINE void run_panel(const mk_panel_kind kind, const tile_function *const ti
   }
 }
 
-MK_INLINE void run_kind(const mk_panel_kind kind, const tile_function *const tiles[2],
+MK_INLINE void run_kind(const mk_panel_kind kind, const tile_function *const tiles[3],
                         const mk_matrix *weights, const mk_activations *x, size_t group_begin,
                         size_t group_end, float *out, size_t out_stride) {
   const size_t blocks = weights->columns / MK_BLOCK;
@@ -202,7 +206,8 @@ MK_INLINE void run_kind(const mk_panel_kind kind, const tile_function *const til
 #define RUN(name, kind)                                                                         \
   static MK_TARGET void name(const mk_matrix *weights, const mk_activations *x, size_t begin,   \
                              size_t end, float *out, size_t out_stride) {                       \
-    static const tile_function *const tiles[2] = {tiles_##kind##_1, tiles_##kind##_2};          \
+    static const tile_function *const tiles[3] = {tiles_##kind##_1, tiles_##kind##_2,           \
+                                                  tiles_##kind##_3};                             \
     run_kind(kind, tiles, weights, x, begin, end, out, out_stride);                             \
   }
 

@@ -1,4 +1,4 @@
-// Panels of quantized weights for AVX-512: 32 rows by up to 32 blocks. Values stay as they are
+// Panels of quantized weights for AVX-512: 48 rows by up to 32 blocks. Values stay as they are
 // packed, scales become floats. Include after avx512.h.
 
 #ifndef MILLRACE_PANEL_AVX512_H
@@ -8,7 +8,7 @@
 
 // Row groups, and blocks of 32 columns, of a panel: with the activations of a tile it stays in the
 // first cache level while all tokens pass.
-#define MK_PANEL_GROUPS 2
+#define MK_PANEL_GROUPS 3
 #define MK_PANEL_BLOCKS 32
 
 typedef struct {
@@ -19,7 +19,9 @@ typedef struct {
 
 typedef struct {
   const uint8_t *values[MK_PANEL_GROUPS];  // [block][512], of nibbles [block][256]
-  const uint8_t *fetched[MK_PANEL_GROUPS]; // values to fetch while this panel is passed over
+  // Values to fetch while this panel is passed over.
+  const uint8_t *fetched[MK_PANEL_GROUPS];
+  size_t fetched_groups;
   const float *scales;
   const float *mins;
   size_t blocks;
@@ -76,28 +78,25 @@ MK_INLINE void mk_panel_prepare(const mk_panel_kind kind, const mk_matrix *weigh
   panel->blocks = at->blocks;
 }
 
-// What a pass over a panel fetches of the next one: the first pass the first group, the second pass
-// the second, a lone pass both; the others, what is near already.
+// What a pass over a panel fetches of the next one: each pass a group, the last one all that are
+// left.
 MK_INLINE void mk_panel_choose_fetched(const mk_matrix *weights, const mk_place *next,
                                        size_t pass, bool is_last, mk_panel *panel) {
-  const uint8_t *values[MK_PANEL_GROUPS] = {mk_place_values(weights, next, 0),
-                                            mk_place_values(weights, next, 1)};
-  const bool wanted[MK_PANEL_GROUPS] = {pass == 0, pass == 1 || (pass == 0 && is_last)};
-  for (size_t g = 0; g < MK_PANEL_GROUPS; g++) {
-    panel->fetched[g] = wanted[g] && values[g] != NULL ? values[g] : panel->values[0];
+  panel->fetched_groups = 0;
+  for (size_t g = 0; g < next->groups; g++) {
+    if (pass != g && !(is_last && pass < g)) continue;
+    panel->fetched[panel->fetched_groups++] = mk_place_values(weights, next, g);
   }
 }
 
 // Fetches, with each block of a panel, as much of the next one.
 MK_INLINE void mk_panel_fetch_block(const mk_panel_kind kind, const mk_panel *panel,
                                     size_t block) {
-  const int bytes = mk_panel_has_nibbles(kind) ? 256 : 512;
+  const size_t bytes = mk_panel_has_nibbles(kind) ? 256 : 512;
+  for (size_t g = 0; g < panel->fetched_groups; g++) {
+    const char *from = (const char *)panel->fetched[g] + block * bytes;
 #pragma clang loop unroll(full)
-  for (int line = 0; line < bytes; line += 64) {
-#pragma clang loop unroll(full)
-    for (int g = 0; g < MK_PANEL_GROUPS; g++) {
-      _mm_prefetch((const char *)panel->fetched[g] + block * (size_t)bytes + line, _MM_HINT_T1);
-    }
+    for (size_t line = 0; line < bytes; line += 64) _mm_prefetch(from + line, _MM_HINT_T1);
   }
 }
 

@@ -140,10 +140,10 @@ extension DecoderPass {
       scratch: scratch.base + thread * scratchStride)
   }
 
-  /// Row groups to hand out at a time: enough pieces to even out, a multiple of 4 where there are
-  /// many.
+  /// Row groups to hand out at a time: enough pieces to even out, whole panels of the kernels where
+  /// there are many.
   private func grain(_ groups: Int) -> Int {
     let pieces = groups / (pool.threads * 8)
-    return pieces < 4 ? max(1, pieces) : pieces / 4 * 4
+    return pieces < 3 ? max(1, pieces) : pieces / 3 * 3
   }
 }
