@@ -66,7 +66,8 @@ let package = Package(
     library("Tensors", ["CKernels"]),
     library("ModelFormats", [crypto]),
     library("Tokenizers"),
-    library("Inference", ["Tensors", "ModelFormats", "Tokenizers", crypto]),
+    library("Grammars"),
+    library("Inference", ["Tensors", "ModelFormats", "Tokenizers", "Grammars", crypto]),
 
     // The service.
     library("Executors", ["JobQueue", "Inference", log, lifecycle]),
@@ -96,6 +97,7 @@ let package = Package(
     tests("JobQueueTests", ["JobQueue", log]),
     tests(
       "JobStoreTests", ["JobQueue", "JobStorePostgres", "Postgres", "TestDatabase", log]),
+    tests("GrammarsTests", ["Grammars", "TestModels"]),
     tests("ModelFormatsTests", ["ModelFormats", "TestModels"]),
     tests("PostgresTests", ["Postgres", "TestDatabase", log]),
     tests("RPCTests", ["RPC", log]),

@@ -103,6 +103,8 @@ package struct ActiveJobs {
       if chunk.firstIndex == 0 {
         entry.usage.cachedPromptTokens = Int64(output.cachedPromptTokens)
       }
+      entry.usage.draftedTokens += Int64(output.draftedTokens)
+      entry.usage.acceptedTokens += Int64(output.acceptedTokens)
       entry.nextIndex = chunk.endIndex
       uncommittedTokens += chunk.tokens.count
       if entry.uncommitted == nil {

@@ -234,7 +234,8 @@ public final class Executor: Service {
       loop.add(
         GenerationRequest(
           sequence: sequence, promptTokens: prompt, resumedTokens: claimed.committedTokens,
-          options: SamplingOptions(spec.sampling), priority: Int(spec.priority),
+          options: SamplingOptions(spec.sampling), speculation: Inference.Speculation(spec),
+          priority: Int(spec.priority),
           cacheSalt: claimed.job.tenant),
         to: served.name)
     } catch {

@@ -5,11 +5,16 @@ public import JobQueue
 public struct ServedModel: Sendable {
   public var name: String
   public var model: LanguageModel
+  /// A smaller model of the same vocabulary that drafts for it.
+  public var draft: LanguageModel?
   public var options: EngineOptions
 
-  public init(name: String, model: LanguageModel, options: EngineOptions) {
+  public init(
+    name: String, model: LanguageModel, draft: LanguageModel? = nil, options: EngineOptions
+  ) {
     self.name = name
     self.model = model
+    self.draft = draft
     self.options = options
   }
 
@@ -65,6 +70,16 @@ public struct ServedModels: ModelCatalog {
     }
   }
 
+  public func violation(of sampling: SamplingParameters, model name: String) -> FieldViolation? {
+    guard let served = served.first(where: { $0.name == name }) else { return nil }
+    do {
+      try SamplingOptions(sampling).check(for: served.model)
+      return nil
+    } catch {
+      return FieldViolation(field: error.context["field"] ?? "", description: error.message)
+    }
+  }
+
   public func promptTokenCount(_ prompt: Prompt, model name: String) throws(JobFailure) -> Int {
     guard let served = served.first(where: { $0.name == name }) else {
       throw JobFailure(code: .invalidArgument, message: "model \(name) is not served here")
@@ -93,12 +108,29 @@ extension SamplingOptions {
   /// The engine's form of a job's parameters.
   init(_ parameters: SamplingParameters) {
     self.init(
-      maxTokens: Int(parameters.maxTokens), temperature: parameters.temperature,
-      topK: Int(parameters.topK), topP: parameters.topP, minP: parameters.minP,
+      maxTokens: Int(parameters.maxTokens), minTokens: Int(parameters.minTokens ?? 0),
+      temperature: parameters.temperature, topK: Int(parameters.topK),
+      typicalP: parameters.typicalP ?? 1, topP: parameters.topP, minP: parameters.minP,
       repetitionPenalty: parameters.repetitionPenalty,
       presencePenalty: parameters.presencePenalty,
       frequencyPenalty: parameters.frequencyPenalty, seed: parameters.seed,
-      stop: parameters.stop, logprobs: parameters.logprobs.map(Int.init),
-      logitBias: parameters.logitBias)
+      stop: parameters.stop, stopTokens: Set(parameters.stopTokens ?? []),
+      logprobs: parameters.logprobs.map(Int.init), logitBias: parameters.logitBias,
+      constraint: parameters.jsonSchema.map { .jsonSchema($0) }
+        ?? parameters.grammar.map { .grammar($0) })
+  }
+}
+
+extension Inference.Speculation {
+  /// The engine's form of what a job asks for.
+  init(_ spec: GenerationSpec) {
+    let method: Method =
+      switch spec.speculation {
+      case .off: .off
+      case .draft: .draft
+      case .lookup: .lookup
+      case .both, .automatic: .both
+      }
+    self.init(method, tokens: spec.draftTokens.map(Int.init))
   }
 }

@@ -143,7 +143,8 @@ final class StepLoop: Sendable {
   private func makeEngines() throws(InferenceError) -> [EngineSlot] {
     var engines: [EngineSlot] = []
     for served in models {
-      let engine = try Engine(model: served.model, options: served.options)
+      let engine = try Engine(
+        model: served.model, draft: served.draft, options: served.options)
       engines.append(EngineSlot(name: served.name, engine: engine))
     }
     return engines

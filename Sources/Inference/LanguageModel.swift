@@ -1,4 +1,6 @@
+public import Grammars
 public import ModelFormats
+import Synchronization
 public import Tensors
 public import Tokenizers
 
@@ -15,6 +17,8 @@ public final class LanguageModel: Sendable {
   /// hexadecimal, a point, and ``numericsRevision``; then how keys and values are stored, unless that
   /// is as they are computed.
   public let fingerprint: String
+  /// The same for two models that have the same tokens under the same ids.
+  public let vocabularyFingerprint: String
   /// The number of weights in the file.
   public let parameterCount: Int
   /// Bytes that the weights take in memory.
@@ -27,6 +31,7 @@ public final class LanguageModel: Sendable {
   /// Where the weights are.
   public let weightPlace: WeightPlace
 
+  private let lazyTokenTrie = Mutex<TokenTrie?>(nil)
   let weights: DecoderWeights
 
   private init(
@@ -44,6 +49,7 @@ public final class LanguageModel: Sendable {
           + "\(configuration.vocabularySize); convert the model again.")
     }
     self.tokenizer = tokenizer
+    vocabularyFingerprint = vocabulary.fingerprint
     let end = vocabulary.endOfText.map { tokenizer.token($0) } ?? "</s>"
     chatTemplate = vocabulary.chatTemplate.flatMap { ChatTemplate(source: $0, endOfText: end) }
     let pool: ThreadPool
@@ -120,6 +126,17 @@ public final class LanguageModel: Sendable {
       tokenMultiplyAdds: sum(inner, products),
       isInt8: inner.allSatisfy { $0.type.quantizesActivations },
       logitsMultiplyAdds: products(weights.output))
+  }
+
+  /// The bytes of all tokens that stand for text; made when it is first asked for.
+  public var tokenTrie: TokenTrie {
+    lazyTokenTrie.withLock { trie in
+      if let trie { return trie }
+      let made = TokenTrie(
+        (0..<tokenizer.vocabularySize).map { tokenizer.bytes(of: Int32($0)) })
+      trie = made
+      return made
+    }
   }
 
   /// The family of the model, as its file names it, such as `llama`.

@@ -10,6 +10,8 @@ public struct GenerationSpec: Hashable, Codable, Sendable {
   public var prompt: Prompt?
   public var sampling: SamplingParameters
   public var speculation: Speculation
+  /// Tokens to draft at a time; `nil` for as many as pay.
+  public var draftTokens: Int32?
   /// Jobs of a higher priority are claimed first.
   public var priority: Int32
   /// The job is not claimed before this time; `nil` means at once.
@@ -23,7 +25,8 @@ public struct GenerationSpec: Hashable, Codable, Sendable {
 
   public init(
     model: String, prompt: Prompt?, sampling: SamplingParameters,
-    speculation: Speculation = .automatic, priority: Int32 = 0, runAfter: Timestamp? = nil,
+    speculation: Speculation = .automatic, draftTokens: Int32? = nil, priority: Int32 = 0,
+    runAfter: Timestamp? = nil,
     deadline: Timestamp? = nil, maxAttempts: Int32 = JobLimits.defaultMaxAttempts,
     labels: [String: String] = [:]
   ) {
@@ -31,6 +34,7 @@ public struct GenerationSpec: Hashable, Codable, Sendable {
     self.prompt = prompt
     self.sampling = sampling
     self.speculation = speculation
+    self.draftTokens = draftTokens
     self.priority = priority
     self.runAfter = runAfter
     self.deadline = deadline
@@ -60,10 +64,16 @@ public struct ChatMessage: Hashable, Codable, Sendable {
   }
 }
 
-/// Whether the engine may draft tokens ahead. The output is the same either way.
-public enum Speculation: String, Hashable, Codable, Sendable {
+/// Who drafts tokens ahead. The output is the same whoever does.
+public enum Speculation: String, Hashable, Codable, Sendable, CaseIterable {
   /// The engine decides.
   case automatic
-  /// Never draft for this job.
+  /// Nobody.
   case off
+  /// The model's draft.
+  case draft
+  /// The text itself.
+  case lookup
+  /// The text where it can, else the draft.
+  case both
 }

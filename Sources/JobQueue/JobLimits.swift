@@ -11,6 +11,9 @@ public enum JobLimits {
   public static let stopStrings = 16
   public static let stopStringBytes = 256
   public static let logprobs: Int32 = 20
+  public static let stopTokens = 16
+  public static let constraintBytes = 65_536
+  public static let draftTokens: Int32 = 16
   public static let logitBiases = 1_024
   public static let labels = 64
   public static let labelKeyBytes = 63

@@ -37,8 +37,14 @@ public protocol ModelCatalog: Sendable {
 
   /// The number of tokens that the prompt becomes for this model.
   func promptTokenCount(_ prompt: Prompt, model: String) throws(JobFailure) -> Int
+
+  /// What only the model can tell to be wrong with parameters, its vocabulary being asked: the
+  /// field's name without a path, and why.
+  func violation(of sampling: SamplingParameters, model: String) -> FieldViolation?
 }
 
 extension ModelCatalog {
   public func leastPromptTokenCount(_ prompt: Prompt, model: String) -> Int { 0 }
+
+  public func violation(of sampling: SamplingParameters, model: String) -> FieldViolation? { nil }
 }

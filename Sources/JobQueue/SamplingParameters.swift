@@ -24,12 +24,24 @@ public struct SamplingParameters: Hashable, Codable, Sendable {
   public var logprobs: Int32?
   /// Added to the logits of single tokens.
   public var logitBias: [Int32: Float]
+  /// Keep the tokens whose information is nearest to the expected one and whose probabilities sum
+  /// to at least this; `nil` keeps all.
+  public var typicalP: Float?
+  /// Output tokens before which none is chosen that would end the output.
+  public var minTokens: Int32?
+  /// Tokens that end the output where they are chosen.
+  public var stopTokens: [Int32]?
+  /// The text must be a document that is valid under this JSON schema.
+  public var jsonSchema: String?
+  /// The text must be one of this grammar.
+  public var grammar: String?
 
   public init(
     maxTokens: Int32 = JobLimits.defaultMaxTokens, temperature: Float = 1, topP: Float = 1,
     topK: Int32 = 0, minP: Float = 0, repetitionPenalty: Float = 1, presencePenalty: Float = 0,
     frequencyPenalty: Float = 0, seed: UInt64, stop: [String] = [], logprobs: Int32? = nil,
-    logitBias: [Int32: Float] = [:]
+    logitBias: [Int32: Float] = [:], typicalP: Float? = nil, minTokens: Int32? = nil,
+    stopTokens: [Int32]? = nil, jsonSchema: String? = nil, grammar: String? = nil
   ) {
     self.maxTokens = maxTokens
     self.temperature = temperature
@@ -43,5 +55,10 @@ public struct SamplingParameters: Hashable, Codable, Sendable {
     self.stop = stop
     self.logprobs = logprobs
     self.logitBias = logitBias
+    self.typicalP = typicalP
+    self.minTokens = minTokens
+    self.stopTokens = stopTokens
+    self.jsonSchema = jsonSchema
+    self.grammar = grammar
   }
 }

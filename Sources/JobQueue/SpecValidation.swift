@@ -25,6 +25,10 @@ extension GenerationSpec {
     checkSampling(&found)
     checkSchedule(now: now, &found)
     checkLabels(&found)
+    if let model, found.isEmpty, let violation = catalog.violation(of: sampling, model: model.name)
+    {
+      found.add("sampling.\(violation.field)", violation.description)
+    }
     if let model, found.isEmpty { checkFit(model, catalog: catalog, &found) }
     return found.list
   }
@@ -91,6 +95,7 @@ extension GenerationSpec {
     for (index, stop) in sampling.stop.prefix(JobLimits.stopStrings).enumerated() {
       found.checkText("sampling.stop[\(index)]", stop, maxBytes: JobLimits.stopStringBytes)
     }
+    checkConstraint(&found)
     if sampling.logitBias.count > JobLimits.logitBiases {
       found.add("sampling.logit_bias", "has over \(JobLimits.logitBiases) entries")
     }
@@ -99,7 +104,30 @@ extension GenerationSpec {
     }
   }
 
+  private func checkConstraint(_ found: inout Violations) {
+    if let typicalP = sampling.typicalP, !(typicalP > 0 && typicalP <= 1) {
+      found.add("sampling.typical_p", "must be over 0 and at most 1")
+    }
+    if let least = sampling.minTokens {
+      found.check("sampling.min_tokens", least, in: 0...max(sampling.maxTokens, 0))
+      if least > 0, sampling.jsonSchema != nil || sampling.grammar != nil {
+        found.add("sampling.min_tokens", "does not go together with a constraint")
+      }
+    }
+    if let count = sampling.stopTokens?.count, count > JobLimits.stopTokens {
+      found.add(
+        "sampling.stop_token_ids", "has \(count) tokens; the limit is \(JobLimits.stopTokens)")
+    }
+    for (field, text) in [("json_schema", sampling.jsonSchema), ("grammar", sampling.grammar)] {
+      guard let text else { continue }
+      found.checkText("sampling.\(field)", text, maxBytes: JobLimits.constraintBytes)
+    }
+  }
+
   private func checkSchedule(now: Timestamp, _ found: inout Violations) {
+    if let draftTokens {
+      found.check("speculation.draft_tokens", draftTokens, in: 1...JobLimits.draftTokens)
+    }
     found.check("priority", priority, in: JobLimits.priority)
     found.check("max_attempts", maxAttempts, in: 1...JobLimits.maxAttempts)
     if let deadline, deadline <= now { found.add("deadline", "has passed already") }

@@ -8,14 +8,6 @@ import Testing
 /// every way of computing them. The test prints what it compared.
 @Suite("Exactness of trained models", .serialized)
 struct ExactnessTableTests {
-  /// The trained models that are here: the bundled one, and the reference folder's.
-  static let models: [String] = {
-    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-      .deletingLastPathComponent().deletingLastPathComponent()
-    let bundled = root.appendingPathComponent("models/storyteller-q8_0.gguf").path
-    return [bundled] + (Conformance.folder == nil ? [] : [Conformance.url("stories260K.gguf").path])
-  }()
-
   /// One way of computing.
   private struct Setting {
     var name: String
@@ -101,9 +93,11 @@ struct ExactnessTableTests {
     }
   }
 
-  @Test("200 prompts, greedy and seeded, have the same bytes in every setting", arguments: models)
+  @Test(
+    "200 prompts, greedy and seeded, have the same bytes in every setting",
+    arguments: TrainedModels.targets)
   func table(path: String) async throws {
-    let found = try await Self.onThreadOfItsOwn { try Self.compare(path) }
+    let found = try await onThreadOfItsOwn { try Self.compare(path) }
     print(found.text(URL(fileURLWithPath: path).lastPathComponent))
     #expect(found.requests == 400 && found.outputs > 250 && found.tokens > 4_000)
     for row in found.rows {
@@ -113,22 +107,9 @@ struct ExactnessTableTests {
     }
   }
 
-  /// Computes for as long as it takes, behind all others, and without a thread of the pool on which
-  /// other tests go on meanwhile.
-  private static func onThreadOfItsOwn<Value: Sendable>(
-    _ body: @escaping @Sendable () throws -> Value
-  ) async throws -> Value {
-    try await withCheckedThrowingContinuation { continuation in
-      Thread {
-        Engine.giveWay(niceness: 10)
-        continuation.resume(with: Result { try body() })
-      }.start()
-    }
-  }
-
   private static func compare(_ path: String) throws -> Comparison {
     let model = try LanguageModel.load(path: path)
-    let requests = try TalePrompts.requests(model)
+    let requests = try TalePrompts.requests(model, count: 200)
     let expected = try generate(Engine(model: model, options: Self.reference), requests)
     var comparison = Comparison(
       requests: expected.count, outputs: Set(expected.values.map(\.tokens)).count,
@@ -147,11 +128,6 @@ struct ExactnessTableTests {
           statistics: statistics, mustPreempt: setting.isUneven, mustFind: setting.rounds > 0))
     }
     return comparison
-  }
-
-  private static func column(_ number: Int, _ width: Int) -> String {
-    let digits = String(number)
-    return String(repeating: " ", count: max(width - digits.count, 0)) + digits
   }
 
   private static func run(
@@ -177,54 +153,5 @@ struct ExactnessTableTests {
       }
     }
     return (results, engine.statistics)
-  }
-}
-
-/// Beginnings of tales, put together at random from a few parts.
-private enum TalePrompts {
-  static let openings = [
-    "Once upon a time there was", "There lived long ago", "In a far country there was once",
-    "Beyond the hills there dwelt", "It is told that there was",
-  ]
-  static let heroes = [
-    "a poor miller", "a king", "an old woman", "a little girl called Lily", "a fox", "a giant",
-    "a young prince", "a fisherman", "two brothers", "a shepherd",
-  ]
-  static let deeds = [
-    "who had three sons", "who lived beside the sea", "who had lost a golden ring",
-    "who could speak with the birds", "who was never content", "who went out into the wide world",
-    "who kept a white horse", "who had promised never to open the door",
-  ]
-  static let endings = [
-    ".", ". One day", ". And when the night came,", ". \"Where are you going?\" said the wolf.",
-    ", and the winter was so cold that the very crows fell down from the trees.",
-    ". Now the eldest was proud, the second was idle, and the youngest was called Simpleton, because "
-      + "he shared his bread with everyone who asked for it.",
-  ]
-
-  /// 200 prompts, each greedy and seeded with a setting of its own.
-  static func requests(_ model: LanguageModel) throws -> [GenerationRequest] {
-    var numbers = SeededNumbers(seed: 2_000)
-    return try (0..<200).flatMap { index in
-      let text = try [openings, heroes, deeds, endings].enumerated().map { place, parts in
-        (place == 0 || place == 3 ? "" : " ")
-          + (try #require(parts.randomElement(using: &numbers)))
-      }.joined()
-      let prompt = model.encodePrompt(text)
-      let seeded = SamplingOptions(
-        temperature: Float.random(in: 0.5...1.5, using: &numbers),
-        topK: Bool.random(using: &numbers) ? 40 : 0,
-        topP: Bool.random(using: &numbers) ? 0.9 : 1,
-        minP: Bool.random(using: &numbers) ? 0.05 : 0,
-        repetitionPenalty: Bool.random(using: &numbers) ? 1.1 : 1, seed: UInt64(index))
-      let length = Int.random(in: 4...28, using: &numbers)
-      return [SamplingOptions(), seeded].enumerated().map { kind, options in
-        var options = options
-        options.maxTokens = length
-        options.logprobs = 1
-        return GenerationRequest(
-          sequence: UInt64(2 * index + kind), promptTokens: prompt, options: options)
-      }
-    }
   }
 }

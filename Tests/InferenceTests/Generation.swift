@@ -5,6 +5,7 @@ struct Generation: Hashable {
   var tokens: [Int32] = []
   var pieces: [String] = []
   var logprobs: [UInt32] = []
+  var topLogprobs: [TokenLogprob] = []
   var finish: FinishReason?
   var failure: InferenceError.Code?
   var trailing = ""
@@ -38,6 +39,7 @@ extension Generation {
     tokens += output.tokens.map(\.token)
     pieces += output.tokens.map(\.text)
     logprobs += output.tokens.compactMap { $0.logprob?.bitPattern }
+    topLogprobs += output.tokens.flatMap(\.topLogprobs)
     trailing += output.trailingText
     finish = output.finish ?? finish
     failure = output.failure?.code ?? failure

@@ -30,6 +30,8 @@ struct SchedulerSimulation {
   private var stepsSinceArrival = 0
   private(set) var finished = 0
   private(set) var cancelled = 0
+  /// Drafted tokens that were accepted.
+  private(set) var accepted = 0
   var statistics: Scheduler.Statistics { scheduler.statistics }
   var evictions: Int { scheduler.pool.evictions }
 
@@ -39,7 +41,8 @@ struct SchedulerSimulation {
     contextLength = Int.random(in: 20...120, using: &numbers)
     limits = Scheduler.Limits(
       tokens: Int.random(in: 4...40, using: &numbers),
-      chunk: Int.random(in: 1...30, using: &numbers))
+      chunk: Int.random(in: 1...30, using: &numbers),
+      drafts: Int.random(in: 0...12, using: &numbers))
     let contexts = Int.random(in: 10...40, using: &numbers)
     // From room for just one context up to four.
     let count = (contextLength + blockTokens - 1) / blockTokens * contexts / 10
@@ -88,8 +91,10 @@ struct SchedulerSimulation {
   /// Does one step and checks it; returns false where going on makes no sense.
   private mutating func step() -> Bool {
     let pace = Bool.random(using: &numbers) ? Int.random(in: 1...20, using: &numbers) : nil
-    let works = scheduler.schedule(pace: pace)
-    #expect(works.reduce(0) { $0 + $1.count } <= limits.tokens)
+    let wishes = scheduler.decoding.map { ($0, Int.random(in: 0...6, using: &numbers)) }
+    let works = scheduler.schedule(pace: pace, drafts: Dictionary(uniqueKeysWithValues: wishes))
+    #expect(works.reduce(0) { $0 + $1.count + $1.drafts } <= limits.tokens)
+    #expect(works.reduce(0) { $0 + $1.drafts } <= limits.drafts)
     #expect(works.allSatisfy { $0.count >= 1 && $0.count <= limits.chunk })
     #expect(Set(works.map(\.sequence)).count == works.count)
     // Nobody starves: whoever is first by priority, then age, always goes on.
@@ -100,8 +105,9 @@ struct SchedulerSimulation {
       Issue.record("The first in rank has nothing to do")
       return false
     }
-    let computed = works.map { compute($0) }
-    for (work, last) in zip(works, computed) { postprocess(work, last) }
+    let drafts = works.map { draft($0) }
+    let computed = zip(works, drafts).map { compute($0, $1) }
+    for (index, work) in works.enumerated() { postprocess(work, drafts[index], computed[index]) }
     #expect(scheduler.problem == nil)
     // From the last arrival on, the first in rank is never held up, so that there is an end.
     let isInTime = stepsSinceArrival <= 60 * contextLength
@@ -109,35 +115,62 @@ struct SchedulerSimulation {
     return isInTime
   }
 
-  /// Computes a run; returns what its last token came to.
-  private mutating func compute(_ work: Scheduler.Work) -> UInt64 {
+  /// Drafts at most as many tokens as there is room for: the right ones until a wrong one.
+  private mutating func draft(_ work: Scheduler.Work) -> [Int32] {
+    guard work.drafts > 0, let sequence = live[work.sequence] else { return [] }
+    #expect(work.isLast && work.count == 1)
+    var value = sequence.tokens.reduce(Self.value(salt: sequence.arrival.salt), Self.value)
+    return (0..<Int.random(in: 0...work.drafts, using: &numbers)).map { _ in
+      let isRight = Int.random(in: 0..<4, using: &numbers) > 0
+      let token = Self.next(value) ^ (isRight ? 0 : 1)
+      value = Self.value(value, token)
+      return token
+    }
+  }
+
+  /// Computes a run; returns what its last known token and each of the drafted ones came to.
+  private mutating func compute(_ work: Scheduler.Work, _ drafts: [Int32]) -> [UInt64] {
     let blocks = scheduler.blocks(of: work.sequence)
-    guard let sequence = live[work.sequence] else { return 0 }
+    guard let sequence = live[work.sequence] else { return [] }
     let size = scheduler.pool.blockTokens
     var isWrong = false
     var value = Self.value(salt: sequence.arrival.salt)
-    for position in 0..<work.start + work.count {
+    var values: [UInt64] = []
+    let tokens = sequence.tokens[..<(work.start + work.count)] + drafts
+    for position in tokens.indices {
       let (block, offset) = (Int(blocks[position / size]), position % size)
-      value = Self.value(value, sequence.tokens[position])
+      value = Self.value(value, tokens[position])
       if position >= work.start {
         cache[block][offset] = value
       } else {
         isWrong = isWrong || cache[block][offset] != value
         value = cache[block][offset]
       }
+      if position >= work.start + work.count - 1 { values.append(value) }
     }
     #expect(!isWrong, "\(work) reads another prefix")
-    return value
+    return values
   }
 
-  private mutating func postprocess(_ work: Scheduler.Work, _ last: UInt64) {
+  private mutating func postprocess(
+    _ work: Scheduler.Work, _ drafts: [Int32], _ values: [UInt64]
+  ) {
     guard let sequence = live[work.sequence] else { return }
     #expect(work.isLast == (work.start + work.count == sequence.tokens.count))
-    let token = work.isLast ? Self.next(last) : nil
-    scheduler.postprocess(work, token: token)
-    guard let token else { return }
-    live[work.sequence]?.tokens.append(token)
-    guard sequence.tokens.count + 1 == sequence.arrival.tokenLimit else { return }
+    var tokens: [Int32] = []
+    if work.isLast {
+      for value in values {
+        tokens.append(Self.next(value))
+        guard tokens.count <= drafts.count, drafts[tokens.count - 1] == tokens.last else { break }
+      }
+    }
+    scheduler.postprocess(work, tokens: tokens)
+    guard !tokens.isEmpty else { return }
+    accepted += tokens.count - 1
+    live[work.sequence]?.tokens += tokens
+    let count = sequence.tokens.count + tokens.count
+    #expect(count <= sequence.arrival.tokenLimit)
+    guard count == sequence.arrival.tokenLimit else { return }
     check(work.sequence)
     leave(work.sequence)
     finished += 1

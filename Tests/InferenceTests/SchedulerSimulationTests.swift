@@ -11,6 +11,7 @@ struct SchedulerSimulationTests {
     var preemptions = 0
     var hitTokens = 0
     var evictions = 0
+    var accepted = 0
     for seed in UInt64(1)...150 {
       var simulation = SchedulerSimulation(seed: seed, caching: caching)
       simulation.run()
@@ -19,11 +20,12 @@ struct SchedulerSimulationTests {
       preemptions += simulation.statistics.preemptions
       hitTokens += simulation.statistics.prefixHitTokens
       evictions += simulation.evictions
+      accepted += simulation.accepted
     }
     print(
       "\(finished) finished, \(cancelled) cancelled, \(preemptions) preemptions, \(hitTokens) "
-        + "tokens found, \(evictions) evictions")
-    #expect(finished > 1_000 && cancelled > 100 && preemptions > 1_000)
+        + "tokens found, \(evictions) evictions, \(accepted) drafted tokens accepted")
+    #expect(finished > 1_000 && cancelled > 100 && preemptions > 1_000 && accepted > 1_000)
     #expect(caching ? hitTokens > 10_000 && evictions > 1_000 : hitTokens + evictions == 0)
   }
 }

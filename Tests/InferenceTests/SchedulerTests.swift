@@ -32,7 +32,7 @@ struct SchedulerTests {
   private static func step(_ scheduler: inout Scheduler) -> [Scheduler.Work] {
     let works = scheduler.schedule()
     for work in works {
-      scheduler.postprocess(work, token: work.isLast ? Int32(work.sequence) : nil)
+      scheduler.postprocess(work, tokens: work.isLast ? [Int32(work.sequence)] : [])
     }
     #expect(scheduler.problem == nil)
     return works
@@ -63,7 +63,7 @@ struct SchedulerTests {
       beside.schedule(pace: 2, besideOthers: true)
         == [Self.work(1, 0, 2, last: false, prefill: true)])
     #expect(scheduler.schedule(pace: 2) == [Self.work(1, 0, 3, last: true, prefill: true)])
-    scheduler.postprocess(Self.work(1, 0, 3, last: true, prefill: true), token: 9)
+    scheduler.postprocess(Self.work(1, 0, 3, last: true, prefill: true), tokens: [9])
     scheduler.add(Self.arrival(2, tokens: 20))
     scheduler.add(Self.arrival(3, tokens: 20))
     #expect(
@@ -111,7 +111,7 @@ struct SchedulerTests {
     var order: [UInt64] = []
     while scheduler.count > 0 {
       for work in scheduler.schedule() {
-        scheduler.postprocess(work, token: nil)
+        scheduler.postprocess(work)
         guard work.isLast else { continue }
         order.append(work.sequence)
         scheduler.remove(work.sequence)

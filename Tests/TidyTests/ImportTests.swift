@@ -18,7 +18,8 @@ struct ImportTests {
     "Tensors": ["CKernels"],
     "ModelFormats": ["Tensors", "Crypto"],
     "Tokenizers": [],
-    "Inference": ["Tensors", "ModelFormats", "Tokenizers", "Crypto"],
+    "Grammars": [],
+    "Inference": ["Tensors", "ModelFormats", "Tokenizers", "Grammars", "Crypto"],
     "Executors": ["JobQueue", "Inference", "Logging", "ServiceLifecycle"],
     "Services": [
       "RPC", "Messages", "JobQueue", "SwiftProtobuf", "Logging", "ServiceLifecycle",

@@ -19,6 +19,8 @@ package struct BlockPool {
   /// Kept blocks that were given to others so far.
   package private(set) var evictions = 0
   private(set) var users: [Int32]
+  /// How often each block was taken: tells contents of the same block apart.
+  private(set) var takings: [UInt32]
   private(set) var free: [Int32]
   private(set) var kept: BlockQueue
   private(set) var prefixes: PrefixIndex?
@@ -28,6 +30,7 @@ package struct BlockPool {
     self.count = count
     self.blockTokens = blockTokens
     users = Array(repeating: 0, count: count)
+    takings = Array(repeating: 0, count: count)
     free = (0..<Int32(count)).reversed()
     kept = BlockQueue(capacity: count)
     prefixes = cachesPrefixes ? PrefixIndex(blocks: count, blockTokens: blockTokens) : nil
@@ -45,15 +48,19 @@ package struct BlockPool {
 
   /// Takes a block for one user, its content lost; `nil` when all are in use.
   package mutating func take() -> Int32? {
-    if let block = free.popLast() {
-      users[Int(block)] = 1
-      return block
+    let block: Int32
+    if let last = free.popLast() {
+      block = last
+    } else if let first = kept.first {
+      block = first
+      kept.remove(block)
+      prefixes?.remove(block)
+      evictions += 1
+    } else {
+      return nil
     }
-    guard let block = kept.first else { return nil }
-    kept.remove(block)
-    prefixes?.remove(block)
-    evictions += 1
     users[Int(block)] = 1
+    takings[Int(block)] &+= 1
     return block
   }
 

@@ -1,8 +1,8 @@
 import Tensors
 
 extension Engine {
-  /// Computes one step: a token for every running sequence that is past its prompt, and as much of
-  /// the prompts of the others as budget and cache allow.
+  /// Computes one step: a token for every running sequence that is past its prompt, those drafted
+  /// for it, and as much of the prompts of the others as budget and cache allow.
   ///
   /// Returns what came out, for the sequences for which something did. A sequence that ends or
   /// fails has left the engine. What goes wrong with one sequence is in its output; only what
@@ -11,28 +11,30 @@ extension Engine {
   ///   this step is computed, which is then kept short for them too.
   public func step(besideOthers: Bool = false) throws(InferenceError) -> [SequenceOutput] {
     var outputs = reportComplete()
-    let works = scheduler.schedule(pace: pacer?.tokens, besideOthers: besideOthers)
-    guard !works.isEmpty else { return outputs }
     let clock = ContinuousClock()
     let start = clock.now
-    var rows: [Int] = []
-    batch.removeAll()
+    let plan = planDrafts()
+    let works = scheduler.schedule(
+      pace: pacer?.tokens, besideOthers: besideOthers, drafts: plan.counts)
+    guard !works.isEmpty else { return outputs }
     for work in works {
-      guard let sequence = sequences[work.sequence] else { continue }
-      sequence.table.set(scheduler.blocks(of: work.sequence))
-      batch.append(
-        scheduler.tokens(of: work.sequence)[work.start..<work.start + work.count],
-        start: work.start, table: sequence.table.base)
-      if work.isLast { rows.append(batch.count - 1) }
+      sequences[work.sequence]?.table.set(scheduler.blocks(of: work.sequence))
     }
+    let drafts = makeDrafts(works, plan)
+    let verifying = clock.now
+    let rows = collect(works, drafts)
     pass.run(batch)
     pass.computeLogits(rows: rows)
-    let last = works.filter(\.isLast)
-    let choices = sample(last)
-    for work in works where !work.isLast { scheduler.postprocess(work, token: nil) }
-    for (work, choice) in zip(last, choices) {
-      scheduler.postprocess(work, token: choice?.token)
-      if let output = postprocess(work, choice) { outputs.append(output) }
+    let last = works.indices.filter { works[$0].isLast }
+    let verdicts = verify(last.map { works[$0] }, last.map { drafts[$0] })
+    if !works.contains(where: \.isPrefill) {
+      speculationRecord.cost.record(
+        tokens: batch.count, seconds: (clock.now - verifying) / .seconds(1))
+    }
+    for work in works where !work.isLast { scheduler.postprocess(work) }
+    for (index, verdict) in zip(last, verdicts) {
+      let found = plan.found[works[index].sequence] != nil
+      outputs.append(postprocess(works[index], drafted: drafts[index].count, found: found, verdict))
     }
     count(works, outputs, seconds: (clock.now - start) / .seconds(1))
     return outputs
@@ -51,19 +53,43 @@ extension Engine {
     return outputs
   }
 
-  /// Chooses a token for each row of logits, on all threads; nil where the logits are not finite.
-  private func sample(_ works: [Scheduler.Work]) -> [TokenSampler.Choice?] {
+  /// Puts the tokens of all works into the batch, drafted ones behind the last known; returns the
+  /// rows whose logits choose tokens.
+  private func collect(_ works: [Scheduler.Work], _ drafts: [[Int32]]) -> [Int] {
+    var rows: [Int] = []
+    batch.removeAll()
+    for (work, drafted) in zip(works, drafts) {
+      guard let sequence = sequences[work.sequence] else { continue }
+      let known = scheduler.tokens(of: work.sequence)[work.start..<work.start + work.count]
+      batch.append(
+        drafted.isEmpty ? known : known + drafted, start: work.start, table: sequence.table.base)
+      if work.isLast { rows += batch.count - 1 - drafted.count..<batch.count }
+    }
+    return rows
+  }
+
+  /// What became of a sequence in a step.
+  private struct Verdict {
+    var tokens: [GeneratedToken] = []
+    var finish: FinishReason?
+    /// The next token cannot be chosen, because its logits are not finite.
+    var isStuck = false
+  }
+
+  /// Chooses tokens from the rows of logits, on all threads: of each work the next one, and as long
+  /// as that was the drafted one, the one after it.
+  private func verify(_ works: [Scheduler.Work], _ drafts: [[Int32]]) -> [Verdict] {
     let running = works.map { sequences[$0.sequence] }
-    return [TokenSampler.Choice?](unsafeUninitializedCapacity: works.count) { buffer, count in
-      buffer.initialize(repeating: nil)
+    var firstRows = [0]
+    for drafted in drafts { firstRows.append((firstRows.last ?? 0) + 1 + drafted.count) }
+    return [Verdict](unsafeUninitializedCapacity: works.count) { buffer, count in
+      buffer.initialize(repeating: Verdict())
       pass.pool.run(count: works.count) { thread, range in
         for index in range {
           guard let sequence = running[index] else { continue }
-          let options = sequence.request.options
-          let position = works[index].start + works[index].count
-          buffer[index] = sampler.choose(
-            logits: pass.logits(at: index), options: options, history: sequence.history,
-            random: Philox.uniform(seed: options.seed, position: position),
+          buffer[index] = verify(
+            sequence, drafts[index], firstRow: firstRows[index],
+            position: works[index].start + works[index].count,
             scratch: samplerScratch.base + thread * sampler.vocabulary)
         }
       }
@@ -71,26 +97,50 @@ extension Engine {
     }
   }
 
-  private func postprocess(
-    _ work: Scheduler.Work, _ choice: TokenSampler.Choice?
-  ) -> SequenceOutput? {
-    guard let sequence = sequences[work.sequence] else { return nil }
-    let index = sequence.outputCount
-    let cached = scheduler.cachedPromptTokens(of: work.sequence)
-    guard let choice else {
-      remove(work.sequence)
-      return SequenceOutput(
-        sequence: work.sequence, firstIndex: index,
-        failure: InferenceError(
-          code: .notFinite,
-          message: "The model computed logits that are not finite; its weights are likely damaged.",
-          context: ["position": String(work.start + work.count)]))
+  private func verify(
+    _ sequence: RunningSequence, _ drafts: [Int32], firstRow: Int, position: Int,
+    scratch: UnsafeMutablePointer<Float>
+  ) -> Verdict {
+    var verdict = Verdict()
+    let options = sequence.request.options
+    for index in 0...drafts.count {
+      let choice = sampler.choose(
+        logits: pass.logits(at: firstRow + index), options: options, history: sequence.history,
+        random: Philox.uniform(seed: options.seed, position: position + index),
+        rules: sequence.rules(), scratch: scratch)
+      guard let choice else {
+        // After accepted tokens, these are told of first: the next step comes to the same.
+        verdict.isStuck = verdict.tokens.isEmpty
+        break
+      }
+      let (token, finish) = sequence.append(choice)
+      verdict.tokens.append(token)
+      verdict.finish = finish
+      if finish != nil || index == drafts.count || drafts[index] != choice.token { break }
     }
-    let (token, finish) = sequence.append(choice)
-    if finish != nil { remove(work.sequence) }
-    return SequenceOutput(
-      sequence: work.sequence, firstIndex: index, tokens: [token], finish: finish,
-      cachedPromptTokens: cached)
+    return verdict
+  }
+
+  private func postprocess(
+    _ work: Scheduler.Work, drafted: Int, found: Bool, _ verdict: Verdict
+  ) -> SequenceOutput {
+    let accepted = max(verdict.tokens.count - 1, 0)
+    settle(work, drafted: drafted, accepted: accepted, found: found)
+    scheduler.postprocess(work, tokens: verdict.tokens.map(\.token))
+    var output = SequenceOutput(
+      sequence: work.sequence,
+      firstIndex: (sequences[work.sequence]?.outputCount ?? 0) - verdict.tokens.count,
+      tokens: verdict.tokens, finish: verdict.finish,
+      cachedPromptTokens: scheduler.cachedPromptTokens(of: work.sequence),
+      draftedTokens: drafted, acceptedTokens: accepted)
+    if verdict.isStuck {
+      output.failure = InferenceError(
+        code: .notFinite,
+        message: "The model computed logits that are not finite; its weights are likely damaged.",
+        context: ["position": String(work.start + work.count)])
+    }
+    if output.finish != nil || output.failure != nil { remove(work.sequence) }
+    return output
   }
 
   private func count(

@@ -1,3 +1,4 @@
+import Grammars
 import ModelFormats
 public import Tensors
 
@@ -29,6 +30,7 @@ public final class Engine {
   public let kernelPath: KernelPath
 
   let options: EngineOptions
+  let draft: DraftModel?
   let pass: DecoderPass
   let cache: KeyValueCache
   let sampler: TokenSampler
@@ -37,15 +39,23 @@ public final class Engine {
   var sequences: [UInt64: RunningSequence] = [:]
   /// Resumed sequences that were complete when they came, to be reported by the next step.
   var complete: [UInt64] = []
+  private let constraints = ConstraintCache()
   var batch = TokenBatch()
   var counters = EngineStatistics()
   var pacer: StepPacer?
+  var speculationRecord = SpeculationRecord()
+
+  /// The most drafted tokens of a step, for all sequences together: with more tokens than that a step
+  /// is bound by arithmetic, and none pays.
+  static let maximumDrafts = 64
 
   /// Reserves the memory that steps need; throws `optionsInvalid` or `outOfMemory`.
+  /// - Parameter draft: a smaller model with the same vocabulary that drafts for sequences that want
+  ///   it.
   public init(
-    model: LanguageModel, options: EngineOptions = EngineOptions()
+    model: LanguageModel, draft: LanguageModel? = nil, options: EngineOptions = EngineOptions()
   ) throws(InferenceError) {
-    let resolved = try options.resolved(for: model)
+    let resolved = try options.resolved(for: model, draft: draft)
     self.model = model
     self.options = options
     contextLength = resolved.contextLength
@@ -54,7 +64,8 @@ public final class Engine {
       configuration: model.configuration, storage: model.keyValueStorage,
       blockTokens: options.kvBlockTokens, blocks: resolved.cacheBlocks)
     scheduler = Scheduler(
-      limits: Scheduler.Limits(tokens: options.maxTokensPerStep, chunk: options.prefillChunk),
+      limits: Scheduler.Limits(
+        tokens: options.maxTokensPerStep, chunk: options.prefillChunk, drafts: Self.maximumDrafts),
       pool: BlockPool(
         count: resolved.cacheBlocks, blockTokens: options.kvBlockTokens,
         cachesPrefixes: options.cachesPrefixes))
@@ -64,7 +75,7 @@ public final class Engine {
       pass = try DecoderPass(
         weights: model.weights, configuration: model.configuration, compute: compute, pool: pool,
         cache: cache, contextLength: contextLength, maxTokens: options.maxTokensPerStep,
-        maxLogitRows: options.maxSequences)
+        maxLogitRows: options.maxSequences + Self.maximumDrafts)
       sampler = TokenSampler(compute: compute, vocabulary: model.configuration.vocabularySize)
       samplerScratch = try AlignedBuffer(
         count: resolved.threads * model.configuration.vocabularySize)
@@ -72,9 +83,15 @@ public final class Engine {
     } catch {
       throw InferenceError(error)
     }
+    if let draft {
+      self.draft = try DraftModel(
+        model: draft, target: pass, sampler: sampler, scratch: samplerScratch, options: options,
+        contextLength: resolved.contextLength, blocks: resolved.cacheBlocks)
+    } else {
+      self.draft = nil
+    }
     counters.kvBlocks = resolved.cacheBlocks
-    counters.kvBlockBytes = KeyValueCache.blockBytes(
-      model.configuration, storage: model.keyValueStorage, blockTokens: options.kvBlockTokens)
+    counters.kvBlockBytes = resolved.blockBytes
   }
 
   /// Puts the calling thread, and all that it starts from now on, the engines' own among them, behind
@@ -127,7 +144,8 @@ public final class Engine {
     }
     let limit = RunningSequence.tokenLimit(request, contextLength: contextLength)
     let sequence = RunningSequence(
-      request: request, tokenizer: model.tokenizer, tokenLimit: limit,
+      request: request, tokenizer: model.tokenizer, grammar: try grammar(of: request),
+      tokenLimit: limit,
       table: try BlockTable(capacity: scheduler.pool.blocks(for: limit)))
     sequences[request.sequence] = sequence
     counters.peakSequences = max(counters.peakSequences, sequences.count)
@@ -152,6 +170,9 @@ public final class Engine {
   private func validate(_ request: GenerationRequest) throws(InferenceError) {
     let vocabulary = 0..<Int32(model.configuration.vocabularySize)
     try request.options.validate(vocabularySize: vocabulary.count)
+    try check(
+      (1...Speculation.maximumTokens).contains(request.speculation.tokens ?? 1),
+      "speculation.tokens", "1 to \(Speculation.maximumTokens)")
     try check(sequences[request.sequence] == nil, "sequence", "one that is not in flight")
     try check(!request.promptTokens.isEmpty, "promptTokens", "at least one token")
     try check(request.promptTokens.allSatisfy(vocabulary.contains), "promptTokens", "valid ids")
@@ -168,6 +189,14 @@ public final class Engine {
           + "\(contextLength), one at least for output; shorten the prompt.",
         context: ["field": "promptTokens"])
     }
+  }
+
+  /// The request's grammar; throws where it cannot be used, or no text of it fits.
+  private func grammar(of request: GenerationRequest) throws(InferenceError) -> Grammar? {
+    guard let constraint = request.options.constraint else { return nil }
+    let limit = RunningSequence.tokenLimit(request, contextLength: contextLength)
+    return try constraints.grammar(
+      constraint, model.tokenTrie, room: limit - request.promptTokens.count)
   }
 
   private func check(_ holds: Bool, _ field: String, _ rule: String) throws(InferenceError) {

@@ -18,16 +18,25 @@ extension EngineOptions {
     var threads: Int
     var kernelPath: KernelPath
     var cacheBlocks: Int
+    /// Bytes of one of them, those of the draft model included.
+    var blockBytes: Int
   }
 
   /// Checks the options against a model, without reserving anything; throws `optionsInvalid`, whose
   /// context names the field.
-  public func check(for model: LanguageModel) throws(InferenceError) {
-    _ = try resolved(for: model)
+  public func check(
+    for model: LanguageModel, draft: LanguageModel? = nil
+  ) throws(InferenceError) {
+    _ = try resolved(for: model, draft: draft)
   }
 
   /// Checks the options against a model; throws `optionsInvalid` naming the field.
-  func resolved(for model: LanguageModel) throws(InferenceError) -> Resolved {
+  func resolved(
+    for model: LanguageModel, draft: LanguageModel? = nil
+  ) throws(InferenceError) -> Resolved {
+    try check(
+      draft.map { $0.vocabularyFingerprint == model.vocabularyFingerprint } ?? true, "draft",
+      "a model with the same vocabulary")
     let trained = model.configuration.contextLength
     let context = contextLength ?? min(trained, Self.defaultContextLength)
     let threads = threads ?? Self.defaultThreads
@@ -45,8 +54,11 @@ extension EngineOptions {
       kvBlockTokens % KeyValueLayer.tileTokens == 0 && (16...4_096).contains(kvBlockTokens),
       "kvBlockTokens", "a multiple of 16, 16 to 4096")
     let blocksPerContext = (context + kvBlockTokens - 1) / kvBlockTokens
-    let blockBytes = KeyValueCache.blockBytes(
-      model.configuration, storage: model.keyValueStorage, blockTokens: kvBlockTokens)
+    let blockBytes = [model, draft].compactMap(\.self).reduce(0) { bytes, model in
+      bytes
+        + KeyValueCache.blockBytes(
+          model.configuration, storage: model.keyValueStorage, blockTokens: kvBlockTokens)
+    }
     let wanted = blocksPerContext * maxSequences
     let blocks =
       kvCacheBytes.map { $0 / blockBytes }
@@ -57,7 +69,7 @@ extension EngineOptions {
     return Resolved(
       contextLength: context, threads: threads,
       kernelPath: kernelPath == .auto ? model.kernelPath : kernelPath,
-      cacheBlocks: min(blocks, cachesPrefixes ? Int(Int32.max) : wanted))
+      cacheBlocks: min(blocks, cachesPrefixes ? Int(Int32.max) : wanted), blockBytes: blockBytes)
   }
 
   private func check(_ holds: Bool, _ field: String, _ rule: String) throws(InferenceError) {

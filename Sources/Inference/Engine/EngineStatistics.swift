@@ -7,6 +7,12 @@ public struct EngineStatistics: Sendable, Hashable {
   public var prefillTokens: Int = 0
   /// Tokens computed one at a time, to continue an output.
   public var decodeTokens: Int = 0
+  /// Rounds of speculation: outputs for which tokens were drafted in a step.
+  public var draftRounds: Int = 0
+  /// Tokens drafted.
+  public var draftedTokens: Int = 0
+  /// Drafted tokens that were accepted.
+  public var acceptedTokens: Int = 0
   /// Tokens emitted.
   public var outputTokens: Int = 0
   /// Seconds spent in steps that held prompt tokens.

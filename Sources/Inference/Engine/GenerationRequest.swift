@@ -9,6 +9,8 @@ public struct GenerationRequest: Sendable, Hashable {
   public var resumedTokens: [Int32]
   /// How to choose tokens and when to end.
   public var options: SamplingOptions
+  /// Whether tokens are drafted ahead; changes nothing but the time that it takes.
+  public var speculation: Speculation
   /// Where not all can run, sequences of a higher one go first, and those of the lowest give way.
   public var priority: Int
   /// Sequences share computed prefixes only with those of the same salt. Whether another one has
@@ -19,12 +21,14 @@ public struct GenerationRequest: Sendable, Hashable {
   /// Makes a request.
   public init(
     sequence: UInt64, promptTokens: [Int32], resumedTokens: [Int32] = [],
-    options: SamplingOptions = SamplingOptions(), priority: Int = 0, cacheSalt: String? = nil
+    options: SamplingOptions = SamplingOptions(), speculation: Speculation = .off,
+    priority: Int = 0, cacheSalt: String? = nil
   ) {
     self.sequence = sequence
     self.promptTokens = promptTokens
     self.resumedTokens = resumedTokens
     self.options = options
+    self.speculation = speculation
     self.priority = priority
     self.cacheSalt = cacheSalt
   }

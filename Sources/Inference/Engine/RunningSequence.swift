@@ -1,3 +1,4 @@
+import Grammars
 import Tokenizers
 
 /// A sequence in flight: what was asked for, its text, and where its keys and values are. Its tokens
@@ -13,18 +14,32 @@ final class RunningSequence {
   private(set) var outputCount = 0
   /// What penalties look at.
   private(set) var history: TokenHistory
+  /// How far the draft model has come with it.
+  var draftProgress = DraftModel.Progress()
+  /// How often tokens that the draft model drafted for it were accepted.
+  var modelAcceptance = AcceptanceRate()
+  /// How often tokens found in its own text were accepted.
+  var lookupAcceptance = AcceptanceRate()
   private var lastOutput: Int32?
   private var text: OutputText
   private let endOfGeneration: Set<Int32>
+  private let tokenizer: any Tokenizer
+  private let grammar: Grammar?
+  private var cursor: Grammar.Cursor?
 
   /// Brings a sequence to the state it had after its resumed tokens.
   init(
-    request: GenerationRequest, tokenizer: any Tokenizer, tokenLimit: Int, table: BlockTable
+    request: GenerationRequest, tokenizer: any Tokenizer, grammar: Grammar?, tokenLimit: Int,
+    table: BlockTable
   ) {
     self.request = request
+    self.tokenizer = tokenizer
+    self.grammar = grammar
+    cursor = grammar?.start
     self.table = table
     self.tokenLimit = tokenLimit
-    endOfGeneration = request.options.ignoreEnd ? [] : tokenizer.endOfGeneration
+    endOfGeneration = (request.options.ignoreEnd ? [] : tokenizer.endOfGeneration)
+      .union(request.options.stopTokens)
     history = TokenHistory(prompt: request.promptTokens)
     text = OutputText(tokenizer: tokenizer, stop: request.options.stop)
     for token in request.resumedTokens { _ = take(token) }
@@ -46,10 +61,33 @@ final class RunningSequence {
     return (token, finish)
   }
 
+  /// Which tokens may come next, behind `drafted` ones that are not output yet.
+  func rules(behind drafted: [Int32] = []) -> TokenRules {
+    let count = outputCount + drafted.count
+    var rules = TokenRules(
+      forbidden: count < request.options.minTokens ? endOfGeneration : [], ends: endOfGeneration)
+    guard let grammar, var cursor else { return rules }
+    for token in drafted where !grammar.advance(&cursor, tokenizer.bytes(of: token)) {
+      // It will not be accepted, so that it does not matter what comes behind it.
+      return rules
+    }
+    rules.mask = grammar.mask(
+      &cursor, room: tokenLimit - request.promptTokens.count - count)
+    if drafted.isEmpty { self.cursor = cursor }
+    return rules
+  }
+
+  /// Whether the text is whole, as its grammar has it.
+  private var isWhole: Bool {
+    guard let grammar, var cursor else { return false }
+    return grammar.isComplete(&cursor)
+  }
+
   /// Whether the resumed tokens were the whole output already.
   var isComplete: Bool {
     outputCount > 0
-      && (text.hasStopped || isAtLimit || lastOutput.map(endOfGeneration.contains) ?? false)
+      && (text.hasStopped || isAtLimit || isWhole
+        || lastOutput.map(endOfGeneration.contains) ?? false)
   }
 
   /// If the resumed tokens were the whole output already: why it ended, and text held back.
@@ -64,13 +102,18 @@ final class RunningSequence {
   private func take(_ token: Int32) -> String {
     outputCount += 1
     lastOutput = token
+    if let grammar, var cursor, !endOfGeneration.contains(token),
+      grammar.advance(&cursor, tokenizer.bytes(of: token))
+    {
+      self.cursor = cursor
+    }
     history.append(token)
     return text.append(token)
   }
 
   private func finishAfterLastToken(_ released: inout String) -> FinishReason? {
     if text.hasStopped { return .stopString }
-    let isEnd = lastOutput.map(endOfGeneration.contains) ?? false
+    let isEnd = isWhole || lastOutput.map(endOfGeneration.contains) ?? false
     guard isEnd || isAtLimit else { return nil }
     released += text.finish()
     if text.hasStopped { return .stopString }

@@ -17,11 +17,16 @@ public struct SequenceOutput: Sendable, Hashable {
   /// Tokens of the prompt whose keys and values were found in the prefix cache, so that they were
   /// not computed for this sequence. Known with the first token.
   public var cachedPromptTokens: Int
+  /// Tokens that were drafted for the sequence in this step.
+  public var draftedTokens: Int
+  /// How many of these were accepted: the first of `tokens`.
+  public var acceptedTokens: Int
 
   /// Makes an output.
   public init(
     sequence: UInt64, firstIndex: Int, tokens: [GeneratedToken] = [], finish: FinishReason? = nil,
-    trailingText: String = "", failure: InferenceError? = nil, cachedPromptTokens: Int = 0
+    trailingText: String = "", failure: InferenceError? = nil, cachedPromptTokens: Int = 0,
+    draftedTokens: Int = 0, acceptedTokens: Int = 0
   ) {
     self.sequence = sequence
     self.firstIndex = firstIndex
@@ -30,6 +35,8 @@ public struct SequenceOutput: Sendable, Hashable {
     self.trailingText = trailingText
     self.failure = failure
     self.cachedPromptTokens = cachedPromptTokens
+    self.draftedTokens = draftedTokens
+    self.acceptedTokens = acceptedTokens
   }
 }
 

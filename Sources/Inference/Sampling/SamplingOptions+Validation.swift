@@ -3,6 +3,8 @@ extension SamplingOptions {
   public static let maximumStopStrings = 16
   /// The most bytes of a stop string.
   public static let maximumStopStringBytes = 256
+  /// The most tokens that end an output.
+  public static let maximumStopTokens = 16
   /// The most alternatives whose log-probabilities can be asked for.
   public static let maximumLogprobs = 20
   /// The most tokens with a bias.
@@ -16,8 +18,12 @@ extension SamplingOptions {
   /// Checks every field; throws `requestInvalid` with the name of the first bad one under `field`.
   public func validate(vocabularySize: Int) throws(InferenceError) {
     try check(maxTokens >= 1, "max_tokens", "at least 1")
+    try check((0...maxTokens).contains(minTokens), "min_tokens", "0 to max_tokens")
+    try check(
+      minTokens == 0 || constraint == nil, "min_tokens", "left out where the text has a grammar")
     try check(temperature.isFinite && (0...100).contains(temperature), "temperature", "0 to 100")
     try check(topK >= 0, "top_k", "0 (off) or more")
+    try check(typicalP > 0 && typicalP <= 1, "typical_p", "above 0, at most 1")
     try check(topP > 0 && topP <= 1, "top_p", "above 0, at most 1")
     try check(minP >= 0 && minP <= 1, "min_p", "0 to 1")
     try check(
@@ -29,6 +35,10 @@ extension SamplingOptions {
         && stop.allSatisfy { (1...Self.maximumStopStringBytes).contains($0.utf8.count) },
       "stop",
       "at most \(Self.maximumStopStrings) strings of 1 to \(Self.maximumStopStringBytes) bytes")
+    try check(
+      stopTokens.count <= Self.maximumStopTokens
+        && stopTokens.allSatisfy { (0..<vocabularySize).contains(Int($0)) },
+      "stop_token_ids", "at most \(Self.maximumStopTokens) tokens of the vocabulary")
     try check(
       (0...Self.maximumLogprobs).contains(logprobs ?? 0), "logprobs",
       "0 to \(Self.maximumLogprobs)")

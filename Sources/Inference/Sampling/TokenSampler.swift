@@ -25,21 +25,24 @@ package struct TokenSampler {
 
   /// Chooses, or returns nil where a logit is not finite.
   ///
-  /// `scratch` holds a row and is overwritten; `random` is uniform in 0 ..< 1.
+  /// `scratch` holds a row and is overwritten; `random` is uniform in 0 ..< 1. Also nil where
+  /// the rules allow no token.
   package func choose(
     logits: UnsafePointer<Float>, options: SamplingOptions, history: TokenHistory, random: Double,
-    scratch: UnsafeMutablePointer<Float>
+    rules: TokenRules = TokenRules(), scratch: UnsafeMutablePointer<Float>
   ) -> Choice? {
     guard let likeliest = compute.argmax(logits, count: vocabulary) else { return nil }
     var token = Int32(likeliest)
-    if options.changesLogits || options.temperature > 0 {
+    if options.changesLogits || options.temperature > 0 || !rules.isOpen {
       scratch.update(from: logits, count: vocabulary)
       adjust(scratch, options, history)
+      rules.apply(scratch, vocabulary: vocabulary)
       guard let best = compute.argmax(scratch, count: vocabulary) else { return nil }
       token = Int32(best)
       if options.temperature > 0 {
         token = draw(scratch, best: scratch[best], options, random: random)
       }
+      guard rules.allows(token) else { return nil }
     }
     guard let top = options.logprobs else { return Choice(token: token) }
     let largest = logits[likeliest]
@@ -77,7 +80,8 @@ package struct TokenSampler {
   ) -> Int32 {
     let logits = UnsafeMutableBufferPointer(start: row, count: vocabulary)
     let cut = options.minP > 0 ? best + Float(Compute.log(Double(options.minP))) : -Float.infinity
-    guard options.topK > 0 && options.topK < vocabulary || options.topP < 1 else {
+    guard options.topK > 0 && options.topK < vocabulary || options.typicalP < 1 || options.topP < 1
+    else {
       for index in logits.indices where logits[index] < cut { logits[index] = -.infinity }
       return draw(logits, best: best, temperature: options.temperature, random: random) ?? 0
     }
@@ -90,11 +94,18 @@ package struct TokenSampler {
     return kept[Int(place ?? 0)].token
   }
 
-  /// Top-k, then top-p: the tokens left, likeliest first; never none.
+  /// Top-k, typical, then top-p: the tokens left, likeliest first; never none.
   private func truncate(
     _ logits: UnsafeBufferPointer<Float>, best: Float, _ options: SamplingOptions
   ) -> [TopSelection.Candidate] {
     let limit = options.topK > 0 ? min(options.topK, logits.count) : logits.count
+    if options.typicalP < 1 {
+      let candidates = limit < logits.count ? TopSelection.largest(limit, of: logits) : all(logits)
+      let kept = typical(candidates, best: best, mass: options.typicalP)
+        .sorted(by: TopSelection.Candidate.precedes)
+      let weights = weights(of: kept, best: best)
+      return prefix(of: kept, weights, mass: Double(options.topP) * weights.reduce(0, +)) ?? kept
+    }
     guard options.topP < 1, let base = logits.baseAddress else {
       return TopSelection.largest(limit, of: logits)
     }
@@ -107,13 +118,56 @@ package struct TokenSampler {
     var count = min(64, limit)
     while true {
       let candidates = TopSelection.largest(count, of: logits)
-      var mass = 0.0
-      for (index, weight) in weights(of: candidates, best: best).enumerated() {
-        mass += weight
-        if mass >= Double(options.topP) * total { return Array(candidates.prefix(index + 1)) }
+      let weights = weights(of: candidates, best: best)
+      if let kept = prefix(of: candidates, weights, mass: Double(options.topP) * total) {
+        return kept
       }
       if count == limit { return candidates }
       count = min(count * 8, limit)
+    }
+  }
+
+  /// The fewest of the first candidates with at least so much of the weight; `nil` where all have
+  /// less.
+  private func prefix(
+    of candidates: [TopSelection.Candidate], _ weights: [Double], mass: Double
+  ) -> [TopSelection.Candidate]? {
+    var sum = 0.0
+    for (index, weight) in weights.enumerated() {
+      sum += weight
+      if sum >= mass { return Array(candidates.prefix(index + 1)) }
+    }
+    return nil
+  }
+
+  private func all(_ logits: UnsafeBufferPointer<Float>) -> [TopSelection.Candidate] {
+    logits.enumerated().map { TopSelection.Candidate(token: Int32($0), logit: $1) }
+  }
+
+  /// The fewest candidates with at least so large a part of the weight whose information is nearest
+  /// to the expected one, the entropy. Both hold the logarithm of the sum of all weights, so that the
+  /// distance is that of a logit to the mean of the logits.
+  private func typical(
+    _ candidates: [TopSelection.Candidate], best: Float, mass: Float
+  ) -> [TopSelection.Candidate] {
+    let weights = weights(of: candidates, best: best)
+    var total = 0.0
+    var sum = 0.0
+    for (candidate, weight) in zip(candidates, weights) where weight > 0 {
+      total += weight
+      sum += weight * Double(candidate.logit - best)
+    }
+    let mean = sum / total
+    let nearness = candidates.map { -Float(abs(Double($0.logit - best) - mean)) }
+    var count = min(64, candidates.count)
+    while true {
+      let places = nearness.withUnsafeBufferPointer { TopSelection.largest(count, of: $0) }
+        .map { Int($0.token) }
+      let kept = prefix(
+        of: places.map { candidates[$0] }, places.map { weights[$0] }, mass: Double(mass) * total)
+      if let kept { return kept }
+      if count == candidates.count { return candidates }
+      count = min(count * 8, candidates.count)
     }
   }
 

@@ -29,6 +29,8 @@ struct ScheduledSequence {
   let salt: String?
   /// Tokens of the prompt proper.
   let promptTokens: Int
+  /// The most tokens that it can come to.
+  let tokenLimit: Int
   /// Where it stands.
   var state = State.waiting
   /// Prompt, and output so far.
@@ -54,6 +56,7 @@ struct ScheduledSequence {
     self.arrival = arrival
     salt = arriving.salt
     promptTokens = arriving.promptTokens
+    tokenLimit = arriving.tokenLimit
     tokens = arriving.tokens
     prefillEnd = arriving.tokens.count
     tokens.reserveCapacity(arriving.tokenLimit)

@@ -2,8 +2,10 @@ extension Scheduler {
   /// Adds a running sequence's next tokens to the step, as many as limits and blocks allow, and
   /// gives it the blocks for them. Where there is room for none, the lowest ranks are preempted, it
   /// itself if all others go before it: then this returns false.
+  ///
+  /// `drafts` is how many tokens it would like to draft behind its last one.
   @discardableResult
-  mutating func proceed(_ index: Int, _ plan: inout Plan) -> Bool {
+  mutating func proceed(_ index: Int, drafts: Int = 0, _ plan: inout Plan) -> Bool {
     while room(index) == 0, let last = sequences.lastIndex(where: \.isRunning) {
       preempt(last, &plan)
       if last == index { return false }
@@ -11,17 +13,32 @@ extension Scheduler {
     let start = sequences[index].computed
     let pending = sequences[index].pending
     let count = min(pending, limits.chunk, plan.budget, room(index))
-    while sequences[index].blocks.count < pool.blocks(for: start + count),
+    let drafted = count == pending ? min(drafts, draftRoom(index, plan)) : 0
+    while sequences[index].blocks.count < pool.blocks(for: start + count + drafted),
       let block = pool.take()
     {
       sequences[index].blocks.append(block)
     }
-    plan.budget -= count
+    plan.budget -= count + drafted
+    plan.draftBudget -= drafted
     plan.works.append(
       Work(
         sequence: sequences[index].id, start: start, count: count, isLast: count == pending,
-        isPrefill: start < sequences[index].prefillEnd))
+        isPrefill: start < sequences[index].prefillEnd, drafts: drafted))
     return true
+  }
+
+  /// Tokens that a sequence can draft at most: the last one that it may grow to is never drafted,
+  /// nobody is preempted for a draft, and those that are still to be planned get their own first.
+  private func draftRoom(_ index: Int, _ plan: Plan) -> Int {
+    let known = sequences[index].tokens.count
+    let free = max(0, pool.available - plan.reserved - plan.promptBlocks)
+    let blocks = sequences[index].blocks.count + free
+    return max(
+      0,
+      min(
+        sequences[index].tokenLimit - known - 1, plan.draftBudget,
+        plan.budget - 1 - plan.reserved - plan.promptTokens, blocks * pool.blockTokens - known))
   }
 
   /// Tokens that a sequence could compute in its blocks and those that can be taken.
@@ -32,7 +49,10 @@ extension Scheduler {
   /// Takes a running sequence out of the step, and its blocks from it.
   mutating func preempt(_ index: Int, _ plan: inout Plan) {
     let id = sequences[index].id
-    for work in plan.works where work.sequence == id { plan.budget += work.count }
+    for work in plan.works where work.sequence == id {
+      plan.budget += work.count + work.drafts
+      plan.draftBudget += work.drafts
+    }
     plan.works.removeAll { $0.sequence == id }
     releaseBlocks(index)
     sequences[index].state = .preempted

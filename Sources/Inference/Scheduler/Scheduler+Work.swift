@@ -5,10 +5,13 @@ extension Scheduler {
     package var tokens: Int
     /// Tokens of one sequence in a step.
     package var chunk: Int
+    /// Drafted tokens of all sequences in a step.
+    package var drafts: Int
 
-    package init(tokens: Int, chunk: Int) {
+    package init(tokens: Int, chunk: Int, drafts: Int = 0) {
       self.tokens = tokens
       self.chunk = chunk
+      self.drafts = drafts
     }
   }
 
@@ -52,13 +55,19 @@ extension Scheduler {
     package var isLast: Bool
     /// Whether the run is of tokens that were known when the sequence was admitted.
     package var isPrefill: Bool
+    /// How many tokens behind the last known one may be drafted and computed with it: there are
+    /// blocks for them.
+    package var drafts: Int
 
-    package init(sequence: UInt64, start: Int, count: Int, isLast: Bool, isPrefill: Bool) {
+    package init(
+      sequence: UInt64, start: Int, count: Int, isLast: Bool, isPrefill: Bool, drafts: Int = 0
+    ) {
       self.sequence = sequence
       self.start = start
       self.count = count
       self.isLast = isLast
       self.isPrefill = isPrefill
+      self.drafts = drafts
     }
   }
 
@@ -76,6 +85,14 @@ extension Scheduler {
   struct Plan {
     /// Tokens that still fit into the step.
     var budget: Int
+    /// Drafted tokens that still fit into the step.
+    var draftBudget = 0
+    /// Sequences that wait for one token and are not in the plan yet: each will need a token of the
+    /// budget, and may need a block.
+    var reserved = 0
+    /// Tokens of the budget, and blocks, that drafts leave to prompts.
+    var promptTokens = 0
+    var promptBlocks = 0
     /// What is to be done.
     var works: [Work] = []
   }

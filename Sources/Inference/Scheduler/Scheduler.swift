@@ -10,6 +10,9 @@
 /// after looking for published blocks with the same prefix. When none is left, the running sequence
 /// of the lowest rank is preempted: it keeps its tokens, gives up its blocks, and waits for its turn
 /// in its old place, so that none that came later goes ahead of it.
+/// A sequence that waits for one token may draft further ones, to be verified in the same step: it
+/// gets room for them as far as nobody else's token or block is taken for it and half of the budget
+/// is left to prompts, and gives back the blocks of those that were not accepted.
 ///
 /// There is always progress: the first in rank has work in every step, because it can have all
 /// blocks, and one sequence always fits.
@@ -59,10 +62,19 @@ package struct Scheduler {
   ///   - pace: the most prompt tokens beside sequences that wait for one token; without such
   ///     sequences, or `nil`, as many as fit.
   ///   - besideOthers: whether there are such sequences elsewhere.
-  package mutating func schedule(pace: Int? = nil, besideOthers: Bool = false) -> [Work] {
-    var plan = Plan(budget: limits.tokens)
+  ///   - drafts: how many tokens sequences that wait for one token would like to draft.
+  package mutating func schedule(
+    pace: Int? = nil, besideOthers: Bool = false, drafts: [UInt64: Int] = [:]
+  ) -> [Work] {
+    var plan = Plan(budget: limits.tokens, draftBudget: limits.drafts)
+    plan.reserved = sequences.indices.count(where: isDecoding)
+    if plan.reserved < sequences.count {
+      plan.promptTokens = max(limits.tokens / 2, 1)
+      plan.promptBlocks = pool.blocks(for: limits.chunk) + 1
+    }
     for index in sequences.indices where isDecoding(index) && plan.budget > 0 {
-      proceed(index, &plan)
+      plan.reserved -= 1
+      proceed(index, drafts: drafts[sequences[index].id] ?? 0, &plan)
     }
     if let pace, besideOthers || !plan.works.isEmpty {
       plan.budget = min(plan.budget, max(pace, 1))
@@ -84,17 +96,32 @@ package struct Scheduler {
   /// Whether a sequence waits for one token.
   package var isDecoding: Bool { sequences.indices.contains(where: isDecoding) }
 
-  /// Takes note that work was done, and of the token that was chosen after it, if one was.
-  package mutating func postprocess(_ work: Work, token: Int32?) {
+  /// The sequences that wait for one token, by rank.
+  package var decoding: [UInt64] {
+    sequences.indices.filter(isDecoding).map { sequences[$0].id }
+  }
+
+  /// Takes note that work was done, and of the tokens that were chosen after it: the next one, and
+  /// before it those drafted that were accepted. Blocks that only rejected ones needed come free.
+  package mutating func postprocess(_ work: Work, tokens: [Int32] = []) {
     guard let index = index(of: work.sequence) else { return }
-    sequences[index].advance(to: work.start + work.count)
-    if let token { sequences[index].tokens.append(token) }
+    let accepted = max(tokens.count - 1, 0)
+    sequences[index].advance(to: work.start + work.count + accepted)
+    sequences[index].tokens.append(contentsOf: tokens)
+    while sequences[index].blocks.count > pool.blocks(for: sequences[index].computed) {
+      pool.release(sequences[index].blocks.removeLast())
+    }
     publish(index)
   }
 
   /// A sequence's tokens so far; empty if it is not known.
   package func tokens(of sequence: UInt64) -> [Int32] {
     index(of: sequence).map { sequences[$0].tokens } ?? []
+  }
+
+  /// Tokens of a sequence that have keys and values.
+  package func computedTokens(of sequence: UInt64) -> Int {
+    index(of: sequence).map { sequences[$0].computed } ?? 0
   }
 
   /// The blocks of a sequence's tokens, in order; none while it waits.

@@ -184,7 +184,8 @@ public nonisolated struct Millrace_V1_Message: Sendable {
 }
 
 /// How the next token is chosen from the model's logits. Applied in the order of the fields
-/// `logit_bias`, penalties, `top_k`, `top_p`, `min_p`, `temperature`.
+/// `logit_bias`, penalties, `min_tokens` and the constraint, `top_k`, `typical_p`, `top_p`, `min_p`,
+/// `temperature`.
 ///
 /// The output depends on the model, the prompt, these parameters and the seed, and on nothing
 /// else: not on the load, the batch, a restart or the machine.
@@ -288,6 +289,46 @@ public nonisolated struct Millrace_V1_SamplingParameters: Sendable {
     set {strategy = .sample(newValue)}
   }
 
+  /// Keep the smallest set of tokens whose information is nearest to the expected one and whose
+  /// probabilities sum to at least this, over 0 and at most 1. Default 1, which keeps all.
+  public var typicalP: Float {
+    get {_typicalP ?? 0}
+    set {_typicalP = newValue}
+  }
+  /// Returns true if `typicalP` has been explicitly set.
+  public var hasTypicalP: Bool {self._typicalP != nil}
+  /// Clears the value of `typicalP`. Subsequent reads from it will return its default value.
+  public mutating func clearTypicalP() {self._typicalP = nil}
+
+  /// Output tokens before which none is chosen that would end the output, up to max_tokens. Not
+  /// together with a constraint.
+  public var minTokens: Int32 = 0
+
+  /// Tokens that end the output as the model's own end-of-generation tokens do. At most 16.
+  public var stopTokenIds: [Int32] = []
+
+  /// What the text must be. Tokens that do not lead there are never chosen, and the text comes to
+  /// its end within max_tokens. At most 65,536 bytes.
+  public var constraint: Millrace_V1_SamplingParameters.OneOf_Constraint? = nil
+
+  /// A JSON document that is valid under this JSON schema (draft 2020-12).
+  public var jsonSchema: String {
+    get {
+      if case .jsonSchema(let v)? = constraint {return v}
+      return String()
+    }
+    set {constraint = .jsonSchema(newValue)}
+  }
+
+  /// A text of this grammar, in the notation of llama.cpp (GBNF).
+  public var grammar: String {
+    get {
+      if case .grammar(let v)? = constraint {return v}
+      return String()
+    }
+    set {constraint = .grammar(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   /// How the sequence of tokens is searched.
@@ -299,6 +340,16 @@ public nonisolated struct Millrace_V1_SamplingParameters: Sendable {
 
   }
 
+  /// What the text must be. Tokens that do not lead there are never chosen, and the text comes to
+  /// its end within max_tokens. At most 65,536 bytes.
+  public nonisolated enum OneOf_Constraint: Equatable, Sendable {
+    /// A JSON document that is valid under this JSON schema (draft 2020-12).
+    case jsonSchema(String)
+    /// A text of this grammar, in the notation of llama.cpp (GBNF).
+    case grammar(String)
+
+  }
+
   public init() {}
 
   fileprivate var _temperature: Float? = nil
@@ -306,6 +357,7 @@ public nonisolated struct Millrace_V1_SamplingParameters: Sendable {
   fileprivate var _repetitionPenalty: Float? = nil
   fileprivate var _seed: UInt64? = nil
   fileprivate var _logprobs: Int32? = nil
+  fileprivate var _typicalP: Float? = nil
 }
 
 public nonisolated struct Millrace_V1_GreedyStrategy: Sendable {
@@ -337,6 +389,10 @@ public nonisolated struct Millrace_V1_Speculation: Sendable {
 
   public var mode: Millrace_V1_Speculation.Mode = .unspecified
 
+  /// Tokens to draft at a time, up to 16. Default 0: as many as pay, by what was accepted of this
+  /// job's and by what steps have cost.
+  public var draftTokens: Int32 = 0
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum Mode: SwiftProtobuf.Enum, Swift.CaseIterable {
@@ -350,6 +406,15 @@ public nonisolated struct Millrace_V1_Speculation: Sendable {
 
     /// Never for this job.
     case off // = 2
+
+    /// The model's draft drafts, where it is served with one.
+    case draft // = 3
+
+    /// The text itself drafts: what followed the last few tokens where they occurred before.
+    case lookup // = 4
+
+    /// The text where the last few tokens occurred before, else the draft.
+    case both // = 5
     case UNRECOGNIZED(Int)
 
     public init() {
@@ -361,6 +426,9 @@ public nonisolated struct Millrace_V1_Speculation: Sendable {
       case 0: self = .unspecified
       case 1: self = .auto
       case 2: self = .off
+      case 3: self = .draft
+      case 4: self = .lookup
+      case 5: self = .both
       default: self = .UNRECOGNIZED(rawValue)
       }
     }
@@ -370,6 +438,9 @@ public nonisolated struct Millrace_V1_Speculation: Sendable {
       case .unspecified: return 0
       case .auto: return 1
       case .off: return 2
+      case .draft: return 3
+      case .lookup: return 4
+      case .both: return 5
       case .UNRECOGNIZED(let i): return i
       }
     }
@@ -379,6 +450,9 @@ public nonisolated struct Millrace_V1_Speculation: Sendable {
       .unspecified,
       .auto,
       .off,
+      .draft,
+      .lookup,
+      .both,
     ]
 
   }
@@ -658,7 +732,7 @@ nonisolated extension Millrace_V1_Message: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Millrace_V1_SamplingParameters: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".SamplingParameters"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}max_tokens\0\u{1}temperature\0\u{3}top_p\0\u{3}top_k\0\u{3}min_p\0\u{3}repetition_penalty\0\u{3}presence_penalty\0\u{3}frequency_penalty\0\u{1}seed\0\u{1}stop\0\u{1}logprobs\0\u{3}logit_bias\0\u{1}greedy\0\u{1}sample\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}max_tokens\0\u{1}temperature\0\u{3}top_p\0\u{3}top_k\0\u{3}min_p\0\u{3}repetition_penalty\0\u{3}presence_penalty\0\u{3}frequency_penalty\0\u{1}seed\0\u{1}stop\0\u{1}logprobs\0\u{3}logit_bias\0\u{1}greedy\0\u{1}sample\0\u{3}typical_p\0\u{3}min_tokens\0\u{3}stop_token_ids\0\u{3}json_schema\0\u{1}grammar\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -702,6 +776,25 @@ nonisolated extension Millrace_V1_SamplingParameters: SwiftProtobuf.Message, Swi
         if let v = v {
           if hadOneofValue {try decoder.handleConflictingOneOf()}
           self.strategy = .sample(v)
+        }
+      }()
+      case 15: try { try decoder.decodeSingularFloatField(value: &self._typicalP) }()
+      case 16: try { try decoder.decodeSingularInt32Field(value: &self.minTokens) }()
+      case 17: try { try decoder.decodeRepeatedInt32Field(value: &self.stopTokenIds) }()
+      case 18: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.constraint != nil {try decoder.handleConflictingOneOf()}
+          self.constraint = .jsonSchema(v)
+        }
+      }()
+      case 19: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.constraint != nil {try decoder.handleConflictingOneOf()}
+          self.constraint = .grammar(v)
         }
       }()
       default: break
@@ -761,6 +854,26 @@ nonisolated extension Millrace_V1_SamplingParameters: SwiftProtobuf.Message, Swi
     }()
     case nil: break
     }
+    try { if let v = self._typicalP {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 15)
+    } }()
+    if self.minTokens != 0 {
+      try visitor.visitSingularInt32Field(value: self.minTokens, fieldNumber: 16)
+    }
+    if !self.stopTokenIds.isEmpty {
+      try visitor.visitPackedInt32Field(value: self.stopTokenIds, fieldNumber: 17)
+    }
+    switch self.constraint {
+    case .jsonSchema?: try {
+      guard case .jsonSchema(let v)? = self.constraint else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 18)
+    }()
+    case .grammar?: try {
+      guard case .grammar(let v)? = self.constraint else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 19)
+    }()
+    case nil: break
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -778,6 +891,10 @@ nonisolated extension Millrace_V1_SamplingParameters: SwiftProtobuf.Message, Swi
     if lhs._logprobs != rhs._logprobs {return false}
     if lhs.logitBias != rhs.logitBias {return false}
     if lhs.strategy != rhs.strategy {return false}
+    if lhs._typicalP != rhs._typicalP {return false}
+    if lhs.minTokens != rhs.minTokens {return false}
+    if lhs.stopTokenIds != rhs.stopTokenIds {return false}
+    if lhs.constraint != rhs.constraint {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -823,7 +940,7 @@ nonisolated extension Millrace_V1_SampleStrategy: SwiftProtobuf.Message, SwiftPr
 
 nonisolated extension Millrace_V1_Speculation: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Speculation"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}mode\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}mode\0\u{3}draft_tokens\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -832,6 +949,7 @@ nonisolated extension Millrace_V1_Speculation: SwiftProtobuf.Message, SwiftProto
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularEnumField(value: &self.mode) }()
+      case 2: try { try decoder.decodeSingularInt32Field(value: &self.draftTokens) }()
       default: break
       }
     }
@@ -841,16 +959,20 @@ nonisolated extension Millrace_V1_Speculation: SwiftProtobuf.Message, SwiftProto
     if self.mode != .unspecified {
       try visitor.visitSingularEnumField(value: self.mode, fieldNumber: 1)
     }
+    if self.draftTokens != 0 {
+      try visitor.visitSingularInt32Field(value: self.draftTokens, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Millrace_V1_Speculation, rhs: Millrace_V1_Speculation) -> Bool {
     if lhs.mode != rhs.mode {return false}
+    if lhs.draftTokens != rhs.draftTokens {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
 }
 
 nonisolated extension Millrace_V1_Speculation.Mode: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0MODE_UNSPECIFIED\0\u{1}MODE_AUTO\0\u{1}MODE_OFF\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0MODE_UNSPECIFIED\0\u{1}MODE_AUTO\0\u{1}MODE_OFF\0\u{1}MODE_DRAFT\0\u{1}MODE_LOOKUP\0\u{1}MODE_BOTH\0")
 }

@@ -28,6 +28,9 @@ extension GenerationSpec {
     switch message.speculation.mode {
     case .unspecified, .auto: speculation = .automatic
     case .off: speculation = .off
+    case .draft: speculation = .draft
+    case .lookup: speculation = .lookup
+    case .both: speculation = .both
     case .UNRECOGNIZED(let value):
       speculation = .off
       violations.append(
@@ -36,6 +39,7 @@ extension GenerationSpec {
     self.init(
       model: message.model, prompt: prompt,
       sampling: SamplingParameters(message.sampling, seed: drawnSeed), speculation: speculation,
+      draftTokens: message.speculation.draftTokens == 0 ? nil : message.speculation.draftTokens,
       priority: message.priority,
       runAfter: message.hasRunAfter
         ? Timestamp(message.runAfter, "spec.run_after", &violations) : nil,
@@ -62,7 +66,8 @@ extension GenerationSpec {
     case nil: break
     }
     message.sampling = sampling.message
-    message.speculation.mode = speculation == .off ? .off : .auto
+    message.speculation.mode = speculation.mode
+    message.speculation.draftTokens = draftTokens ?? 0
     message.priority = priority
     if let runAfter { message.runAfter = runAfter.message }
     if let deadline { message.deadline = deadline.message }
@@ -83,7 +88,15 @@ extension SamplingParameters {
       repetitionPenalty: message.hasRepetitionPenalty ? message.repetitionPenalty : 1,
       presencePenalty: message.presencePenalty, frequencyPenalty: message.frequencyPenalty,
       seed: message.hasSeed ? message.seed : drawnSeed, stop: message.stop,
-      logprobs: message.hasLogprobs ? message.logprobs : nil, logitBias: message.logitBias)
+      logprobs: message.hasLogprobs ? message.logprobs : nil, logitBias: message.logitBias,
+      typicalP: message.hasTypicalP ? message.typicalP : nil,
+      minTokens: message.minTokens == 0 ? nil : message.minTokens,
+      stopTokens: message.stopTokenIds.isEmpty ? nil : message.stopTokenIds)
+    switch message.constraint {
+    case .jsonSchema(let schema): jsonSchema = schema
+    case .grammar(let text): grammar = text
+    case nil: break
+    }
   }
 
   var message: Millrace_V1_SamplingParameters {
@@ -100,6 +113,11 @@ extension SamplingParameters {
     message.stop = stop
     if let logprobs { message.logprobs = logprobs }
     message.logitBias = logitBias
+    if let typicalP { message.typicalP = typicalP }
+    message.minTokens = minTokens ?? 0
+    message.stopTokenIds = stopTokens ?? []
+    if let jsonSchema { message.jsonSchema = jsonSchema }
+    if let grammar { message.grammar = grammar }
     message.strategy =
       temperature == 0
       ? .greedy(Millrace_V1_GreedyStrategy()) : .sample(Millrace_V1_SampleStrategy())
@@ -131,5 +149,17 @@ extension Timestamp {
     return Google_Protobuf_Timestamp(
       seconds: isBefore ? seconds - 1 : seconds,
       nanos: Int32(isBefore ? microseconds + 1_000_000 : microseconds) * 1_000)
+  }
+}
+
+extension Speculation {
+  fileprivate var mode: Millrace_V1_Speculation.Mode {
+    switch self {
+    case .automatic: .auto
+    case .off: .off
+    case .draft: .draft
+    case .lookup: .lookup
+    case .both: .both
+    }
   }
 }

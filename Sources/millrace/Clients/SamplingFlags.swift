@@ -16,6 +16,11 @@ struct SamplingFlags: ParsableArguments {
     parsing: .unconditional, help: "Keep the likeliest tokens whose probabilities sum to this.")
   var topP: Float = 1
 
+  @Option(
+    parsing: .unconditional,
+    help: "Keep the tokens of nearest to the expected information whose probabilities sum to this.")
+  var typicalP: Float = 1
+
   @Option(parsing: .unconditional, help: "Keep this many of the likeliest tokens; 0 keeps all.")
   var topK: Int32 = 0
 
@@ -50,7 +55,34 @@ struct SamplingFlags: ParsableArguments {
     help: "Report log-probabilities: 0 of the chosen tokens, N also of the N likeliest. [none]")
   var logprobs: Int32?
 
+  @Option(
+    parsing: .unconditional, help: "Output tokens before which none is chosen that would end it.")
+  var minTokens: Int32 = 0
+
+  @Option(
+    parsing: .unconditionalSingleValue,
+    help: "End with this token, by its id. May be repeated. [none]")
+  var stopTokenID: [Int32] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "The text is to be a JSON document that is valid under the schema in this file. [none]",
+      valueName: "file"))
+  var jsonSchema: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The text is to be of the grammar in this file, in llama.cpp's notation. [none]",
+      valueName: "file"))
+  var grammar: String?
+
   func validate() throws {
+    guard jsonSchema == nil || grammar == nil else {
+      throw ValidationError("give one of --json-schema and --grammar")
+    }
+    guard (0...max(maxTokens, 0)).contains(minTokens) else {
+      throw ValidationError("--min-tokens must be from 0 to --max-tokens")
+    }
     guard maxTokens > 0 else { throw ValidationError("--max-tokens must be at least 1") }
   }
 }

@@ -16,6 +16,7 @@ struct Submit: AsyncParsableCommand {
   @OptionGroup var connection: ClientFlags
   @OptionGroup(title: "Input") var input: InputFlags
   @OptionGroup(title: "Sampling") var sampling: SamplingFlags
+  @OptionGroup(title: "Speculation") var speculation: SpeculationFlags
 
   @Option(help: "The name of the model.")
   var model: String?
@@ -72,7 +73,7 @@ struct Submit: AsyncParsableCommand {
 
   func run() async throws {
     if let path = input.batch {
-      let file = try SubmissionFile(path, defaults: defaults())
+      let file = try SubmissionFile(path, defaults: try defaults())
       try await connection.withClient { client in
         try await file.submit(client) { job in
           Output.line(connection.json ? try job.jsonLine() : job.id)
@@ -99,18 +100,19 @@ struct Submit: AsyncParsableCommand {
   }
 
   private func makeRequest() throws -> Millrace_V1_SubmitJobRequest {
-    var request = defaults()
+    var request = try defaults()
     request.requestID = requestID
     try input.fill(&request.spec)
     return request
   }
 
   /// What the flags say of every job: its request but for the input.
-  private func defaults() -> Millrace_V1_SubmitJobRequest {
+  private func defaults() throws -> Millrace_V1_SubmitJobRequest {
     var request = Millrace_V1_SubmitJobRequest()
     request.spec.model = model ?? ""
     request.spec.priority = priority
-    request.spec.sampling = sampling.message
+    request.spec.sampling = try sampling.message()
+    request.spec.speculation = speculation.message
     if let expireAfter {
       request.spec.deadline = Google_Protobuf_Timestamp(
         date: Date(timeIntervalSinceNow: expireAfter))
@@ -124,7 +126,7 @@ struct Submit: AsyncParsableCommand {
 }
 
 extension SamplingFlags {
-  var message: Millrace_V1_SamplingParameters {
+  func message() throws -> Millrace_V1_SamplingParameters {
     var message = Millrace_V1_SamplingParameters()
     message.maxTokens = maxTokens
     message.temperature = temperature
@@ -138,6 +140,13 @@ extension SamplingFlags {
     if let seed { message.seed = seed }
     message.stop = stop
     if let logprobs { message.logprobs = logprobs }
+    if typicalP != 1 { message.typicalP = typicalP }
+    message.minTokens = minTokens
+    message.stopTokenIds = stopTokenID
+    if let jsonSchema {
+      message.jsonSchema = try PromptArgument.file(jsonSchema, "--json-schema")
+    }
+    if let grammar { message.grammar = try PromptArgument.file(grammar, "--grammar") }
     return message
   }
 }

@@ -19,9 +19,21 @@ struct Bench: AsyncParsableCommand {
       """)
 
   @OptionGroup var model: ModelFlags
+  @OptionGroup var draft: DraftFlags
+  @OptionGroup(title: "Speculation, off unless there is a --draft") var speculation:
+    SpeculationFlags
 
   @Option(parsing: .unconditional, help: "Tokens in each prompt. [128, with --suite 512]")
   var promptTokens: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      Prompts to use in turn, one a line, in place of tokens without meaning: what drafts are worth \
+      depends on them.
+      """,
+      valueName: "file"))
+  var prompts: String?
 
   @Option(parsing: .unconditional, help: "Output tokens of each sequence.")
   var decodeTokens = 64
@@ -54,6 +66,9 @@ struct Bench: AsyncParsableCommand {
         "\(flag) is \(value); it must be from \(range.lowerBound) to \(range.upperBound)")
     }
     _ = try batches
+    guard prompts == nil || promptTokens == nil else {
+      throw ValidationError("give one of --prompts and --prompt-tokens")
+    }
     guard out == nil || suite else { throw ValidationError("--out goes with --suite") }
   }
 
@@ -76,7 +91,7 @@ struct Bench: AsyncParsableCommand {
           "--prompt-tokens and --decode-tokens are \(max(length, 1) + decodeTokens) together; the "
             + "model's context is \(language.trainedContextLength)")
       }
-      let results = try measure(language, promptTokens: length)
+      let results = try measure(language, prompts: try benchPrompts(language, tokens: length))
       guard suite else {
         try show(results)
         return
@@ -94,17 +109,39 @@ struct Bench: AsyncParsableCommand {
     return try MachineLimits.measure(path: engine.kernelPath, threads: engine.threads)
   }
 
-  private func measure(_ language: LanguageModel, promptTokens: Int) throws -> [BenchResult] {
+  private func benchPrompts(_ language: LanguageModel, tokens: Int) throws -> BenchPrompts {
+    guard let prompts else {
+      return BenchPrompts(tokens: tokens, vocabulary: language.vocabularySize)
+    }
+    let lines = try PromptArgument.file(prompts, "--prompts").split(separator: "\n")
+    let encoded = lines.map { language.encodePrompt(String($0)) }.filter { !$0.isEmpty }
+    guard let longest = encoded.map(\.count).max() else {
+      throw CommandFailure("--prompts \(prompts) holds no prompt; write one a line")
+    }
+    guard longest + decodeTokens <= language.trainedContextLength else {
+      throw CommandFailure(
+        "--prompts \(prompts) has one of \(longest) tokens, which with --decode-tokens is over the "
+          + "model's context of \(language.trainedContextLength)")
+    }
+    return BenchPrompts(encoded)
+  }
+
+  private func measure(
+    _ language: LanguageModel, prompts: BenchPrompts
+  ) throws -> [BenchResult] {
     let sizes = try batches
+    let drafting = draft.path == nil ? nil : try draft.load(model)
+    let speculation =
+      drafting == nil && self.speculation.mode == nil ? .off : self.speculation.speculation
     var bar = ProgressBar("Measuring", total: sizes.count * (runs + 1))
     defer { bar.finish() }
     var results: [BenchResult] = []
     for size in sizes {
       let engine = try Engine(
-        model: language,
+        model: language, draft: drafting,
         options: EngineOptions(
           maxSequences: size, maxTokensPerStep: max(512, size),
-          contextLength: promptTokens + decodeTokens,
+          contextLength: prompts.longest + decodeTokens,
           threads: model.threads, kernelPath: model.kernels,
           // Room for all of them at once, which is what is measured. Runs repeat the same prompts,
           // which must be computed each time.
@@ -112,13 +149,13 @@ struct Bench: AsyncParsableCommand {
       var measured: [BenchRun] = []
       for run in 0...runs {
         let figures = try BenchRun.measure(
-          engine, size, promptTokens: promptTokens, decodeTokens: decodeTokens)
+          engine, size, prompts, round: run, decodeTokens: decodeTokens, speculation)
         if run > 0 { measured.append(figures) }
         bar.update(results.count * (runs + 1) + run + 1, note: "batch \(size)")
       }
       results.append(
         BenchResult(
-          batch: size, promptTokens: promptTokens, decodeTokens: decodeTokens,
+          batch: size, promptTokens: prompts.longest, decodeTokens: decodeTokens,
           kernels: engine.kernelPath.rawValue, threads: engine.threads, runs: measured))
     }
     return results

@@ -1,25 +1,58 @@
 import Foundation
 import Inference
 
+/// What the sequences of a measurement begin with.
+struct BenchPrompts {
+  private let prompts: [[Int32]]
+  private let made: (tokens: Int, vocabulary: Int)?
+  /// Tokens of the longest.
+  let longest: Int
+
+  /// Prompts to use in turn, each run going on where the one before it stopped; not empty.
+  init(_ prompts: [[Int32]]) {
+    self.prompts = prompts
+    made = nil
+    longest = prompts.map(\.count).max() ?? 1
+  }
+
+  /// Any tokens take the same time; these differ between sequences and repeat between runs.
+  init(tokens: Int, vocabulary: Int) {
+    prompts = []
+    made = (tokens, vocabulary)
+    longest = tokens
+  }
+
+  func prompt(sequence: Int, of size: Int, round: Int) -> [Int32] {
+    guard let made else { return prompts[(round * size + sequence) % prompts.count] }
+    return (0..<made.tokens).map { index in
+      Int32((index &* 7_919 &+ sequence &* 104_729 &+ 3) % made.vocabulary)
+    }
+  }
+}
+
 /// Rates of one run, in tokens per second over all sequences.
 struct BenchRun {
   var prefill: Double
   var decode: Double
+  var draftRounds = 0
+  var draftedTokens = 0
+  var acceptedTokens = 0
 
   /// Runs `size` sequences on an engine that has room for them all.
   static func measure(
-    _ engine: Engine, _ size: Int, promptTokens: Int, decodeTokens: Int
+    _ engine: Engine, _ size: Int, _ prompts: BenchPrompts, round: Int, decodeTokens: Int,
+    _ speculation: Speculation
   ) throws -> BenchRun {
-    let vocabulary = engine.model.vocabularySize
+    let before = engine.statistics
+    var promptTokens = 0
     for sequence in 0..<size {
-      // Any tokens take the same time; these differ between sequences and repeat between runs.
-      let prompt = (0..<promptTokens).map { index in
-        Int32((index &* 7_919 &+ sequence &* 104_729 &+ 3) % vocabulary)
-      }
+      let prompt = prompts.prompt(sequence: sequence, of: size, round: round)
+      promptTokens += prompt.count
       try engine.add(
         GenerationRequest(
           sequence: UInt64(sequence), promptTokens: prompt,
-          options: SamplingOptions(maxTokens: decodeTokens, temperature: 0, ignoreEnd: true)))
+          options: SamplingOptions(maxTokens: decodeTokens, temperature: 0, ignoreEnd: true),
+          speculation: speculation))
     }
     let start = ContinuousClock.now
     var waiting = Set((0..<size).map(UInt64.init))
@@ -36,9 +69,13 @@ struct BenchRun {
     }
     let end = ContinuousClock.now
     let middle = prefilled ?? end
+    let after = engine.statistics
     return BenchRun(
-      prefill: Double(size * promptTokens) / (start.duration(to: middle) / .seconds(1)),
-      decode: Double(decoded) / (middle.duration(to: end) / .seconds(1)))
+      prefill: Double(promptTokens) / (start.duration(to: middle) / .seconds(1)),
+      decode: Double(decoded) / (middle.duration(to: end) / .seconds(1)),
+      draftRounds: after.draftRounds - before.draftRounds,
+      draftedTokens: after.draftedTokens - before.draftedTokens,
+      acceptedTokens: after.acceptedTokens - before.acceptedTokens)
   }
 }
 
@@ -52,6 +89,10 @@ struct BenchResult: Encodable {
   var runs: Int
   var prefillTokensPerSecond: Double
   var decodeTokensPerSecond: Double
+  /// Of all runs: rounds of speculation, tokens drafted in them, and those of them accepted.
+  var draftRounds: Int
+  var draftedTokens: Int
+  var acceptedTokens: Int
   /// The most memory that the process had so far.
   var peakMemoryBytes: Int
 
@@ -67,6 +108,9 @@ struct BenchResult: Encodable {
     self.runs = runs.count
     prefillTokensPerSecond = Self.median(runs.map(\.prefill))
     decodeTokensPerSecond = Self.median(runs.map(\.decode))
+    draftRounds = runs.reduce(0) { $0 + $1.draftRounds }
+    draftedTokens = runs.reduce(0) { $0 + $1.draftedTokens }
+    acceptedTokens = runs.reduce(0) { $0 + $1.acceptedTokens }
     var usage = rusage()
     getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
     peakMemoryBytes = usage.ru_maxrss * 1_024

@@ -13,6 +13,8 @@ struct Generate: AsyncParsableCommand {
 
   @OptionGroup var model: ModelFlags
   @OptionGroup(title: "Sampling") var sampling: SamplingFlags
+  @OptionGroup var draft: DraftFlags
+  @OptionGroup(title: "Speculation") var speculation: SpeculationFlags
 
   @Option(parsing: .unconditional, help: "The prompt; - reads it from standard input.")
   var prompt: String
@@ -30,18 +32,19 @@ struct Generate: AsyncParsableCommand {
     defer { interruption.cancel() }
     try explaining {
       let start = ContinuousClock.now
-      let options = sampling.options
+      let options = try sampling.options()
       let language = try model.load()
       let prompt = language.encodePrompt(try PromptArgument.text(prompt))
       let engine = try Engine(
-        model: language,
+        model: language, draft: try draft.load(model),
         options: EngineOptions(
           maxSequences: 1, contextLength: contextLength, threads: model.threads,
           kernelPath: model.kernels))
       let loaded = ContinuousClock.now
       try engine.add(
         GenerationRequest(
-          sequence: 1, promptTokens: prompt, options: options))
+          sequence: 1, promptTokens: prompt, options: options,
+          speculation: speculation.speculation))
       var result = Generated(promptIds: prompt, seed: options.seed)
       var firstToken: ContinuousClock.Instant?
       while engine.hasWork {
@@ -61,13 +64,15 @@ struct Generate: AsyncParsableCommand {
       result.timings = Timings(
         started: start, loaded: loaded, firstToken: firstToken ?? .now, ended: .now,
         tokens: result.ids.count)
+      result.speculation = Generated.Drafts(engine.statistics)
       if json {
         try Output.json(result)
       } else {
         Output.line("")
         let seed = options.temperature > 0 ? " · seed \(options.seed)" : ""
         Output.remark(
-          result.timings.line(tokens: result.ids.count, finishReason: result.finishReason) + seed)
+          result.timings.line(tokens: result.ids.count, finishReason: result.finishReason)
+            + result.speculation.line + seed)
       }
     }
   }
@@ -92,6 +97,23 @@ struct Generated: Encodable {
     }
   }
 
+  /// What speculation did.
+  struct Drafts: Encodable {
+    var rounds = 0
+    var drafted = 0
+    var accepted = 0
+
+    init() {}
+
+    init(_ statistics: EngineStatistics) {
+      rounds = statistics.draftRounds
+      drafted = statistics.draftedTokens
+      accepted = statistics.acceptedTokens
+    }
+
+    var line: String { drafted == 0 ? "" : " · \(accepted) of \(drafted) drafted accepted" }
+  }
+
   var promptIds: [Int32]
   var ids: [Int32] = []
   var text = ""
@@ -99,6 +121,7 @@ struct Generated: Encodable {
   /// A string, as in the JSON of jobs: many readers take numbers for doubles.
   var seed: String
   var logprobs: [Logprobs]?
+  var speculation = Drafts()
   var timings = Timings()
 
   init(promptIds: [Int32], seed: UInt64) {
@@ -135,11 +158,18 @@ struct Timings: Encodable {
 
 extension SamplingFlags {
   /// The engine's form. A seed that was not given is drawn, each time anew.
-  var options: SamplingOptions {
-    SamplingOptions(
-      maxTokens: Int(maxTokens), temperature: greedy ? 0 : temperature, topK: Int(topK), topP: topP,
+  func options() throws -> SamplingOptions {
+    let constraint: OutputConstraint? =
+      if let jsonSchema {
+        .jsonSchema(try PromptArgument.file(jsonSchema, "--json-schema"))
+      } else {
+        try grammar.map { .grammar(try PromptArgument.file($0, "--grammar")) }
+      }
+    return SamplingOptions(
+      maxTokens: Int(maxTokens), minTokens: Int(minTokens),
+      temperature: greedy ? 0 : temperature, topK: Int(topK), typicalP: typicalP, topP: topP,
       minP: minP, repetitionPenalty: repetitionPenalty, presencePenalty: presencePenalty,
       frequencyPenalty: frequencyPenalty, seed: seed ?? .random(in: 0...UInt64.max), stop: stop,
-      logprobs: logprobs.map(Int.init))
+      stopTokens: Set(stopTokenID), logprobs: logprobs.map(Int.init), constraint: constraint)
   }
 }

@@ -45,14 +45,39 @@ struct ModelFlags: ParsableArguments {
   }
 
   func load() throws -> LanguageModel {
+    try load(try path ?? BundledModels().required())
+  }
+
+  /// Loads another model in the same way.
+  func load(_ path: String) throws -> LanguageModel {
     try explaining {
       let model = try LanguageModel.load(
-        path: path ?? BundledModels().required(),
+        path: path,
         options: LoadOptions(
           kernelPath: kernels, keyValueStorage: keyValueStorage,
           weightCache: WeightCacheFolder.cache(flag: weightCache), threads: threads))
       if case .fallback(let problem) = model.weightPlace { Output.remark("Warning: \(problem)") }
       return model
     }
+  }
+}
+
+/// A model that drafts for the one that is run.
+struct DraftFlags: ParsableArguments {
+  @Option(
+    name: .customLong("draft"),
+    help: ArgumentHelp(
+      """
+      A smaller model with the same vocabulary that drafts, a GGUF file, or off. [the bundled one \
+      for the bundled storyteller]
+      """,
+      valueName: "path"))
+  var path: String?
+
+  /// Loads the draft for the model that `flags` name, if there is one.
+  func load(_ flags: ModelFlags) throws -> LanguageModel? {
+    let bundled = flags.path == nil ? BundledModels().draft : nil
+    guard let path = path ?? bundled, path != "off" else { return nil }
+    return try flags.load(path)
   }
 }

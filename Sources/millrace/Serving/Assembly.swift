@@ -89,20 +89,16 @@ struct Assembly: Service {
       try Task.checkCancellation()
       logger.info("Loading a model", metadata: ["name": "\(named.name)", "path": "\(named.path)"])
       do {
-        let model = try LanguageModel.load(
-          path: named.path,
-          options: LoadOptions(
-            kernelPath: settings.kernelPath, keyValueStorage: settings.keyValueStorage,
-            weightCache: settings.weightCache, threads: settings.threads))
-        report(model.weightPlace, of: named.name)
+        let model = try load(named)
+        let draft = try settings.drafts.first { $0.name == named.name }.map(load)
         let options = EngineOptions(
           maxSequences: settings.slots, maxTokensPerStep: max(512, settings.slots),
           tokenLatency: settings.tokenLatency, contextLength: settings.contextLength,
           threads: settings.threads,
           kernelPath: settings.kernelPath, kvCacheBytes: settings.kvCacheBytes,
           cachesPrefixes: settings.cachesPrefixes)
-        try options.check(for: model)
-        return ServedModel(name: named.name, model: model, options: options)
+        try options.check(for: model, draft: draft)
+        return ServedModel(name: named.name, model: model, draft: draft, options: options)
       } catch let error as InferenceError where error.code == .optionsInvalid {
         let flag = error.context["field"].flatMap { Self.flags[$0] }.map { "; see \($0)" } ?? ""
         throw CommandFailure(
@@ -111,6 +107,16 @@ struct Assembly: Service {
         throw CommandFailure("model \(named.name) (\(named.path)) cannot be served: \(error)")
       }
     }
+  }
+
+  private func load(_ named: ServeSettings.NamedModel) throws -> LanguageModel {
+    let model = try LanguageModel.load(
+      path: named.path,
+      options: LoadOptions(
+        kernelPath: settings.kernelPath, keyValueStorage: settings.keyValueStorage,
+        weightCache: settings.weightCache, threads: settings.threads))
+    report(model.weightPlace, of: named.name)
+    return model
   }
 
   private func report(_ place: WeightPlace, of name: String) {
@@ -127,7 +133,7 @@ struct Assembly: Service {
   private static let flags = [
     "contextLength": "--context-length", "maxSequences": "--slots", "threads": "--threads",
     "kvCacheBytes": "--kv-cache-memory and --context-length", "maxTokensPerStep": "--slots",
-    "keyValueStorage": "--kv-cache-type",
+    "keyValueStorage": "--kv-cache-type", "draft": "--draft",
   ]
 
   // MARK: Database

@@ -11,6 +11,15 @@ struct ServeFlags: ParsableArguments {
       valueName: "name=path"))
   var model: [String] = []
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      A smaller model of the same vocabulary that drafts for a model, as NAME=PATH with the name of \
+      that model. May be repeated. [the bundled draft, for the bundled storyteller]
+      """,
+      valueName: "name=path"))
+  var draft: [String] = []
+
   @Option(help: "Where to listen: HOST:PORT or unix:PATH. May be repeated. [127.0.0.1:50051]")
   var listen: [String] = []
 

@@ -13,6 +13,8 @@ struct ServeSettings {
   }
 
   var models: [NamedModel]
+  /// The models that draft, under the names of those that they draft for.
+  var drafts: [NamedModel]
   var listen: [String]
   var dataDirectory: String
   var databaseURL: String?
@@ -40,7 +42,8 @@ struct ServeSettings {
   var entries: [SettingsSource.Entry]
 
   static let keys: Set<String> = [
-    "model", "listen", "data-dir", "database-url", "threads", "slots", "context-length", "kernels",
+    "model", "draft", "listen", "data-dir", "database-url", "threads", "slots", "context-length",
+    "kernels",
     "kv-cache-type", "kv-cache-memory", "prefix-cache",
     "weight-cache", "token-latency-ms", "engine-niceness",
     "max-queued-jobs", "keep-days", "tls-certificate", "tls-key", "tls-client-roots",
@@ -52,11 +55,7 @@ struct ServeSettings {
     var source = try SettingsSource(
       file: flags.config ?? environment["MILLRACE_CONFIG"], environment: environment,
       keys: Self.keys)
-    let bundled = BundledModels(environment: environment).storyteller
-    models = try Self.models(
-      source.list(
-        "model", flags: flags.model,
-        default: bundled.map { ["\(BundledModels.name)=\($0)"] } ?? []))
+    (models, drafts) = try Self.models(flags, &source, environment)
     listen = try Self.addresses(&source, flags: flags.listen)
     let database = try DatabaseSettings(
       &source, url: flags.databaseURL, folder: flags.dataDir, user: flags.databaseUser)
@@ -114,16 +113,41 @@ struct ServeSettings {
     return configuration
   }
 
-  private static func models(_ texts: [String]) throws(CommandFailure) -> [NamedModel] {
+  private static func models(
+    _ flags: ServeFlags, _ source: inout SettingsSource, _ environment: [String: String]
+  ) throws(CommandFailure) -> (models: [NamedModel], drafts: [NamedModel]) {
+    let bundled = BundledModels(environment: environment)
+    let name = BundledModels.name
+    let models = try named(
+      "model",
+      source.list(
+        "model", flags: flags.model, default: bundled.storyteller.map { ["\(name)=\($0)"] } ?? []))
+    let isBundled = models.contains { $0.name == name && $0.path == bundled.storyteller }
+    let drafts = try named(
+      "draft",
+      source.list(
+        "draft", flags: flags.draft,
+        default: isBundled ? bundled.draft.map { ["\(name)=\($0)"] } ?? [] : []))
+    for draft in drafts where !models.contains(where: { $0.name == draft.name }) {
+      throw CommandFailure(
+        "--draft \(draft.name)=\(draft.path) drafts for a model that is not served; it must be "
+          + "the name of one given with --model")
+    }
+    return (models, drafts)
+  }
+
+  private static func named(
+    _ key: String, _ texts: [String]
+  ) throws(CommandFailure) -> [NamedModel] {
     var models: [NamedModel] = []
     for text in texts {
       let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
       guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty else {
         throw CommandFailure(
-          "--model is \(text); it must be NAME=PATH, for example story=models/story.gguf")
+          "--\(key) is \(text); it must be NAME=PATH, for example story=models/story.gguf")
       }
       guard !models.contains(where: { $0.name == parts[0] }) else {
-        throw CommandFailure("two models are called \(parts[0]); give each its own name")
+        throw CommandFailure("two \(key)s are called \(parts[0]); give each its own name")
       }
       models.append(NamedModel(name: parts[0], path: parts[1]))
     }

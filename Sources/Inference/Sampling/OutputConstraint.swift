@@ -1,0 +1,74 @@
+import Grammars
+
+/// What the text of an output must be.
+public enum OutputConstraint: Sendable, Hashable {
+  /// A JSON document that is valid under this schema.
+  case jsonSchema(String)
+  /// A text of this grammar, in the notation of llama.cpp (GBNF).
+  case grammar(String)
+
+  /// Its name in requests.
+  public var field: String {
+    switch self {
+    case .jsonSchema: "json_schema"
+    case .grammar: "grammar"
+    }
+  }
+
+  /// Compiles it for a vocabulary; throws `requestInvalid` where it cannot be used, or where its
+  /// shortest text need not fit into `room` tokens.
+  func compiled(_ tokens: TokenTrie, room: Int) throws(InferenceError) -> Grammar {
+    do {
+      let grammar: Grammar
+      switch self {
+      case .jsonSchema(let schema): grammar = try Grammar(jsonSchema: schema, tokens: tokens)
+      case .grammar(let text): grammar = try Grammar(text: text, tokens: tokens)
+      }
+      try check(grammar, room: room)
+      return grammar
+    } catch {
+      throw InferenceError(
+        code: .requestInvalid, message: "\(field) cannot be used: \(error.message).",
+        context: ["field": field])
+    }
+  }
+
+  fileprivate func check(_ grammar: Grammar, room: Int) throws(GrammarError) {
+    guard grammar.leastBytes > room else { return }
+    throw GrammarError(
+      "its shortest text has \(grammar.leastBytes) bytes, for which \(room) tokens may not be "
+        + "enough; allow more")
+  }
+}
+
+/// The constraints compiled lately, so that many outputs under one share what is learned of it.
+final class ConstraintCache {
+  private static let most = 32
+  private var grammars: [(constraint: OutputConstraint, grammar: Grammar)] = []
+
+  /// The grammar of a constraint; throws as its `compiled` does.
+  func grammar(
+    _ constraint: OutputConstraint, _ tokens: TokenTrie, room: Int
+  ) throws(InferenceError) -> Grammar {
+    if let place = grammars.firstIndex(where: { $0.constraint == constraint }),
+      grammars[place].grammar.leastBytes <= room
+    {
+      let known = grammars.remove(at: place)
+      grammars.append(known)
+      return known.grammar
+    }
+    let grammar = try constraint.compiled(tokens, room: room)
+    grammars.append((constraint, grammar))
+    if grammars.count > Self.most { grammars.removeFirst() }
+    return grammar
+  }
+}
+
+extension SamplingOptions {
+  /// Checks everything that only a model's vocabulary can tell; throws `requestInvalid` with the
+  /// field's name. Compiles the constraint, which takes moments.
+  public func check(for model: LanguageModel) throws(InferenceError) {
+    try validate(vocabularySize: model.vocabularySize)
+    _ = try constraint?.compiled(model.tokenTrie, room: maxTokens)
+  }
+}

@@ -1,0 +1,24 @@
+/// How often drafted tokens were accepted lately: those after a rejected one do not count, because
+/// they never had a chance.
+package struct AcceptanceRate: Hashable {
+  /// Rounds fade so that about the last twenty count.
+  private static let memory = 0.95
+  /// How many tokens of a sequence's own weigh as much as what is known of others.
+  private static let priorWeight = 4.0
+
+  private var accepted = 0.0
+  private var tried = 0.0
+
+  package init() {}
+
+  /// Takes note of a round.
+  package mutating func record(drafted: Int, accepted: Int) {
+    self.accepted = self.accepted * Self.memory + Double(accepted)
+    tried = tried * Self.memory + Double(min(accepted + 1, drafted))
+  }
+
+  /// The chance that the next token is accepted, where `prior` is what others would have.
+  package func estimate(prior: Double) -> Double {
+    (accepted + prior * Self.priorWeight) / (tried + Self.priorWeight)
+  }
+}

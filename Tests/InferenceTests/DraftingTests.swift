@@ -1,0 +1,161 @@
+import Inference
+import TestModels
+import Testing
+
+@Suite("Drafting")
+struct DraftingTests {
+  @Test("Lookup continues the longest match, of equals the latest")
+  func lookup() {
+    let draft = { (tokens: [Int32], count: Int) in Array(PromptLookup.draft(tokens, count: count)) }
+    #expect(draft([1, 2, 3, 4, 9, 1, 2], 3) == [3, 4, 9])
+    #expect(draft([1, 2, 3, 8, 1, 2, 4, 8, 1, 2], 2) == [4, 8])
+    // The longer match is the earlier one.
+    #expect(draft([7, 1, 2, 3, 8, 1, 2, 4, 7, 1, 2], 1) == [3])
+    // Of equally long ones the latest has less to give than is wanted.
+    #expect(draft([5, 6, 5, 6, 5, 6], 2) == [5, 6])
+    #expect(draft([1, 1, 1, 1, 1], 2) == [1])
+    #expect(draft(Array(repeating: 1, count: 20), 4) == [1, 1, 1, 1])
+  }
+
+  @Test("Lookup finds nothing where nothing repeats")
+  func nothing() {
+    for tokens in [[], [1], [1, 1], [1, 2, 3, 4], [1, 5, 2, 5]] as [[Int32]] {
+      #expect(PromptLookup.draft(tokens, count: 4).isEmpty, "\(tokens)")
+    }
+    #expect(PromptLookup.draft([1, 2, 3, 1, 2], count: 0).isEmpty)
+  }
+
+  @Test("Lookup is the plain search, over random texts")
+  func plainSearch() {
+    var numbers = SeededNumbers(seed: 5)
+    for _ in 0..<2_000 {
+      let tokens = (0..<Int.random(in: 0...40, using: &numbers)).map { _ in
+        Int32.random(in: 0...2, using: &numbers)
+      }
+      let count = Int.random(in: 1...5, using: &numbers)
+      #expect(
+        Array(PromptLookup.draft(tokens, count: count)) == Self.search(tokens, count: count),
+        "\(tokens), \(count)")
+    }
+  }
+
+  /// Every earlier place, by length of the match, then by what it can give, then by how late it is.
+  private static func search(_ tokens: [Int32], count: Int) -> [Int32] {
+    var best: (rank: [Int], continuation: [Int32]) = ([], [])
+    for end in 0..<max(tokens.count - 1, 0) {
+      let before = tokens[...end]
+      let match = zip(before.reversed(), tokens.reversed()).prefix { $0 == $1 }.count
+      let counted = min(match, PromptLookup.mostMatch)
+      guard counted >= PromptLookup.leastMatch else { continue }
+      let given = Array(tokens[(end + 1)...].prefix(count))
+      let rank = [counted, given.count, end]
+      if best.rank.lexicographicallyPrecedes(rank) { best = (rank, given) }
+    }
+    return best.continuation
+  }
+
+  @Test("An acceptance rate begins with what others have and comes to its own")
+  func acceptance() {
+    var rate = AcceptanceRate()
+    #expect(rate.estimate(prior: 0.6) == 0.6)
+    for _ in 0..<200 { rate.record(drafted: 4, accepted: 4) }
+    #expect(rate.estimate(prior: 0.6) > 0.95)
+    for _ in 0..<200 { rate.record(drafted: 4, accepted: 0) }
+    #expect(rate.estimate(prior: 0.6) < 0.15)
+    // One of two accepted each time: the third never had a chance.
+    var half = AcceptanceRate()
+    for _ in 0..<200 { half.record(drafted: 3, accepted: 1) }
+    #expect(abs(half.estimate(prior: 0.5) - 0.5) < 0.01)
+  }
+
+  @Test("Costs are what was measured, between places in proportion, and forgotten in time")
+  func cost() throws {
+    var cost = StepCost()
+    #expect(cost.seconds(tokens: 1) == nil)
+    for _ in 0..<20 { cost.record(tokens: 4, seconds: 0.04) }
+    #expect(cost.seconds(tokens: 4) == 0.04)
+    #expect(try #require(cost.seconds(tokens: 5)) > 0.04)
+    #expect(try #require(cost.seconds(tokens: 1)) < 0.04)
+    for _ in 0..<20 { cost.record(tokens: 8, seconds: 0.08) }
+    #expect(abs(try #require(cost.seconds(tokens: 6)) - 0.06) < 1e-9)
+    // A hiccup at eight tokens, then only steps of four.
+    cost.record(tokens: 12, seconds: 10)
+    #expect(try #require(cost.seconds(tokens: 12)) == 10)
+    for _ in 0..<600 { cost.record(tokens: 4, seconds: 0.04) }
+    #expect(try #require(cost.seconds(tokens: 12)) < 0.1)
+  }
+
+  private func plan(
+    _ acceptance: [Double], budget: Int = 64, step: (Int) -> Double, pass: Double = 0
+  ) -> [Int] {
+    DraftPlanner.plan(
+      acceptance.map { DraftPlanner.Candidate(acceptance: $0, limit: 8, usesModel: true) },
+      base: acceptance.count, budget: budget, step: step, pass: { _ in pass })
+  }
+
+  @Test("Where more tokens cost nothing, all that may be accepted are drafted")
+  func free() {
+    #expect(plan([0.9, 0.9], step: { _ in 1 }) == [8, 8])
+    #expect(plan([0.9, 0.9], budget: 5, step: { _ in 1 }).reduce(0, +) == 5)
+  }
+
+  @Test("Where every token costs as much as the first, none is drafted")
+  func dear() {
+    #expect(plan([0.9, 0.5, 0.99], step: { Double($0) }) == [0, 0, 0])
+  }
+
+  @Test("Likely tokens are drafted before unlikely ones")
+  func ranking() {
+    let counts = plan([0.9, 0.2], step: { 1 + 0.1 * Double($0) })
+    #expect(counts[0] >= 3 && counts[1] <= 1 && counts[0] > counts[1])
+  }
+
+  @Test("A dear draft model is left alone")
+  func dearDraft() {
+    #expect(plan([0.6], step: { _ in 1 }, pass: 0.9) == [0])
+    #expect(plan([0.6], step: { _ in 1 }, pass: 0.05)[0] >= 3)
+  }
+
+  @Test("A plan is the best of all plans, on small ones")
+  func best() {
+    var numbers = SeededNumbers(seed: 3)
+    for _ in 0..<200 {
+      let chances = (0..<2).map { _ in Double.random(in: 0...1, using: &numbers) }
+      let slope = Double.random(in: 0...1, using: &numbers)
+      let step = { (tokens: Int) in 1 + slope * Double(tokens) }
+      let rate = { (counts: [Int]) -> Double in
+        let output = zip(chances, counts).reduce(2.0) { output, each in
+          output
+            + (0..<each.1).reduce((sum: 0.0, chance: 1.0)) { state, _ in
+              (state.sum + state.chance * each.0, state.chance * each.0)
+            }.sum
+        }
+        return output / step(2 + counts.reduce(0, +))
+      }
+      let all = (0...8).flatMap { first in (0...8).map { [first, $0] } }
+      let most = all.map(rate).max() ?? 0
+      #expect(rate(plan(chances, step: step)) > most * 0.95)
+    }
+  }
+
+  @Test("A draft of another vocabulary is refused")
+  func vocabulary() throws {
+    let tiny = try TinyModel().model
+    let story = try LanguageModel.load(path: TrainedModels.draft)
+    let error = #expect(throws: InferenceError.self) {
+      try Engine(model: tiny, draft: story, options: EngineOptions())
+    }
+    #expect(error?.code == .optionsInvalid && error?.context["field"] == "draft")
+  }
+
+  @Test("A draft length out of range is refused", arguments: [0, -1, 17])
+  func length(tokens: Int) throws {
+    let engine = try Engine(model: try TinyModel().model)
+    let error = #expect(throws: InferenceError.self) {
+      try engine.add(
+        GenerationRequest(
+          sequence: 1, promptTokens: [1], speculation: Speculation(.both, tokens: tokens)))
+    }
+    #expect(error?.context["field"] == "speculation.tokens")
+  }
+}
