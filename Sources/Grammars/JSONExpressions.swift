@@ -67,10 +67,6 @@ enum JSONExpressions {
     0x30...0x39, 0x41...0x43, 0x45...0x46, 0x61...0x63, 0x65...0x66,
   ]
 
-  static func string(least: Int = 0, most: Int? = nil) -> GrammarExpression {
-    .sequence([.text("\""), .repeated(character, least: least, most: most), .text("\"")])
-  }
-
   /// The characters of these ranges, each in the one way in which a string needs it written.
   static func escaped(_ ranges: [ClosedRange<UInt32>]) -> GrammarExpression {
     let special = CharacterRanges.normalized([0...0x1F, 0x22...0x22, 0x5C...0x5C])
@@ -129,20 +125,22 @@ enum IntegerRange {
   private static func equallyLong(_ low: [UInt8], _ high: [UInt8]) -> GrammarExpression {
     guard let first = low.first, let last = high.first else { return .empty }
     let (lowRest, highRest) = (Array(low.dropFirst()), Array(high.dropFirst()))
+    let nines = [UInt8](repeating: 0x39, count: lowRest.count)
+    let zeros = [UInt8](repeating: 0x30, count: lowRest.count)
+    let anyRest = GrammarExpression.repeated(
+      JSONExpressions.digit, least: lowRest.count, most: lowRest.count)
+    if lowRest == zeros, highRest == nines {
+      return .sequence([.characters([UInt32(first)...UInt32(last)]), anyRest])
+    }
     if first == last {
       return .sequence([.literal([first]), equallyLong(lowRest, highRest)])
     }
-    let nines = [UInt8](repeating: 0x39, count: lowRest.count)
-    let zeros = [UInt8](repeating: 0x30, count: lowRest.count)
     var alternatives = [
       GrammarExpression.sequence([.literal([first]), equallyLong(lowRest, nines)])
     ]
     if last - first > 1 {
       alternatives.append(
-        .sequence([
-          .characters([UInt32(first + 1)...UInt32(last - 1)]),
-          .repeated(JSONExpressions.digit, least: lowRest.count, most: lowRest.count),
-        ]))
+        .sequence([.characters([UInt32(first + 1)...UInt32(last - 1)]), anyRest]))
     }
     alternatives.append(.sequence([.literal([last]), equallyLong(zeros, highRest)]))
     return .choice(alternatives)

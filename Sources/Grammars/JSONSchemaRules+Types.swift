@@ -23,7 +23,7 @@ extension JSONSchemaRules {
     }
     if members.isEmpty {
       guard others != .bool(false) else { return .sequence([.text("{"), .text("}")]) }
-      return map(of: try expression(others, at: path + "/additionalProperties"), least: 0)
+      return map(of: try expression(others, at: path + "/additionalProperties"))
     }
     return object(members)
   }
@@ -49,14 +49,14 @@ extension JSONSchemaRules {
         .text(JSONValue.quoted(member.name) + ":"), .optional(.text(" ")), member.value,
       ])
       let rest = rule("what follows \(member.name)", after)
-      let next = GrammarExpression.sequence([.text(","), JSONExpressions.gap, pair, rest])
-      let begin = GrammarExpression.sequence([JSONExpressions.gap, pair, rest])
+      let next = GrammarExpression.sequence([.text(","), gap, pair, rest])
+      let begin = GrammarExpression.sequence([gap, pair, rest])
       after = member.isRequired ? next : .choice([next, rest])
       first =
         member.isRequired
         ? begin : .choice([begin, rule("what begins behind \(member.name)", first)])
     }
-    return .sequence([.text("{"), first, JSONExpressions.gap, .text("}")])
+    return .sequence([.text("{"), first, gap, .text("}")])
   }
 
   private mutating func rule(
@@ -67,17 +67,11 @@ extension JSONSchemaRules {
   }
 
   /// Members of any names with values of one kind.
-  func map(of value: GrammarExpression, least: Int) -> GrammarExpression {
-    let pair = GrammarExpression.sequence([
-      JSONExpressions.string(), .text(":"), .optional(.text(" ")), value,
-    ])
-    let members = GrammarExpression.sequence([
-      JSONExpressions.gap, pair,
-      .repeated(.sequence([.text(","), JSONExpressions.gap, pair]), least: 0, most: nil),
-    ])
-    return .sequence([
-      .text("{"), least > 0 ? members : .optional(members), JSONExpressions.gap, .text("}"),
-    ])
+  mutating func map(of value: GrammarExpression) -> GrammarExpression {
+    let pair = GrammarExpression.sequence([anyString, .text(":"), .optional(.text(" ")), value])
+    let further = GrammarExpression.repeated(
+      .sequence([.text(","), gap, pair]), least: 0, most: nil)
+    return .sequence([.text("{"), .optional(.sequence([gap, pair, further])), gap, .text("}")])
   }
 
   // MARK: Lists
@@ -109,20 +103,19 @@ extension JSONSchemaRules {
     }
     var parts: [GrammarExpression] = [.text("[")]
     for (index, place) in places.prefix(wanted).enumerated() {
-      parts += (index > 0 ? [.text(",")] : []) + [JSONExpressions.gap, place]
+      parts += (index > 0 ? [.text(",")] : []) + [gap, place]
     }
-    return .sequence(parts + [JSONExpressions.gap, .text("]")])
+    return .sequence(parts + [gap, .text("]")])
   }
 
-  func list(of item: GrammarExpression, least: Int, most: Int?) -> GrammarExpression {
+  mutating func list(
+    of item: GrammarExpression, least: Int, most: Int?
+  ) -> GrammarExpression {
     guard most != 0 else { return .text("[]") }
     let further = GrammarExpression.repeated(
-      .sequence([.text(","), JSONExpressions.gap, item]), least: max(least - 1, 0),
-      most: most.map { $0 - 1 })
-    let items = GrammarExpression.sequence([JSONExpressions.gap, item, further])
-    return .sequence([
-      .text("["), least > 0 ? items : .optional(items), JSONExpressions.gap, .text("]"),
-    ])
+      .sequence([.text(","), gap, item]), least: max(least - 1, 0), most: most.map { $0 - 1 })
+    let items = GrammarExpression.sequence([gap, item, further])
+    return .sequence([.text("["), least > 0 ? items : .optional(items), gap, .text("]")])
   }
 
   private func count(_ value: JSONValue?, at path: String) throws(GrammarError) -> Int? {
@@ -163,7 +156,10 @@ extension JSONSchemaRules {
       return .sequence([.text("\""), format, .text("\"")])
     }
     guard least ?? 0 <= most ?? .max else { return .choice([]) }
-    return JSONExpressions.string(least: least ?? 0, most: most)
+    guard least != nil || most != nil else { return anyString }
+    return .sequence([
+      .text("\""), .repeated(character, least: least ?? 0, most: most), .text("\""),
+    ])
   }
 
   /// The strings of a format; `nil` for those that are taken for a remark.
@@ -220,12 +216,12 @@ extension JSONSchemaRules {
     let least = try bound("minimum", "exclusiveMinimum", schema, at: path)
     let most = try bound("maximum", "exclusiveMaximum", schema, at: path)
     if isWhole {
-      guard least != nil || most != nil else { return JSONExpressions.integer }
+      guard least != nil || most != nil else { return anyInteger }
       let low = least.map { $0.value + ($0.isExcluded ? 1 : 0) }
       let high = most.map { $0.value - ($0.isExcluded ? 1 : 0) }
       return IntegerRange.expression(low, high) ?? .choice([])
     }
-    guard least != nil || most != nil else { return JSONExpressions.number }
+    guard least != nil || most != nil else { return anyNumber }
     return fractions(least, most)
   }
 

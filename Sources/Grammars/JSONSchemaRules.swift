@@ -10,7 +10,8 @@ struct JSONSchemaRules {
   private var rules: [GrammarExpression?] = []
   /// The rules of what was referred to, by the reference.
   private var references: [String: Int] = [:]
-  private var anyRule: Int?
+  /// The rules of what occurs in many places, by name.
+  private var shared: [String: Int] = [:]
   private var depth = 0
 
   static func rules(_ text: String) throws(GrammarError) -> GrammarRules {
@@ -69,7 +70,8 @@ struct JSONSchemaRules {
         }
         return .rule(try rule(for: reference, at: path + "/$ref"))
       }
-      return try inline(schema, at: path)
+      // A rule for each schema, so that what is repeated is not written out each time.
+      return .rule(addRule(path, try inline(schema, at: path)))
     default:
       throw GrammarError("\(path) must be an object, true or false")
     }
@@ -157,15 +159,49 @@ struct JSONSchemaRules {
 
   /// Any document.
   private mutating func anything() -> GrammarExpression {
-    if let anyRule { return .rule(anyRule) }
-    let rule = newRule("any value")
-    anyRule = rule
+    let name = "any value"
+    if let known = shared[name] { return .rule(known) }
+    let rule = newRule(name)
+    shared[name] = rule
     rules[rule] = .choice([
-      map(of: .rule(rule), least: 0), list(of: .rule(rule), least: 0, most: nil),
-      JSONExpressions.string(), JSONExpressions.number, .text("true"), .text("false"),
-      .text("null"),
+      map(of: .rule(rule)), list(of: .rule(rule), least: 0, most: nil), anyString, anyNumber,
+      .text("true"), .text("false"), .text("null"),
     ])
     return .rule(rule)
+  }
+
+  private mutating func shared(
+    _ name: String, _ expression: GrammarExpression
+  ) -> GrammarExpression {
+    if let known = shared[name] { return .rule(known) }
+    let rule = addRule(name, expression)
+    shared[name] = rule
+    return .rule(rule)
+  }
+
+  var gap: GrammarExpression {
+    mutating get { shared("white space", JSONExpressions.gap) }
+  }
+
+  var anyString: GrammarExpression {
+    mutating get {
+      shared(
+        "any string",
+        .sequence([.text("\""), .repeated(character, least: 0, most: nil), .text("\"")]))
+    }
+  }
+
+  var anyNumber: GrammarExpression {
+    mutating get { shared("any number", JSONExpressions.number) }
+  }
+
+  var anyInteger: GrammarExpression {
+    mutating get { shared("any whole number", JSONExpressions.integer) }
+  }
+
+  /// A character of a string.
+  var character: GrammarExpression {
+    mutating get { shared("a character", JSONExpressions.character) }
   }
 
   private mutating func rule(

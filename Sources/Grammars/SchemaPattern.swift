@@ -4,6 +4,8 @@ struct SchemaPattern {
   private var characters: [Unicode.Scalar]
   private var place = 0
   private var depth = 0
+  /// Whether there are alternatives outside of all parentheses.
+  private var hasAlternatives = false
   private let pattern: String
 
   /// The inside of the quotes. A pattern matches anywhere, unless it begins with ^ and ends with $.
@@ -14,7 +16,7 @@ struct SchemaPattern {
     if ends { reader.characters.removeLast() }
     let inside = try reader.choice()
     guard reader.place == reader.characters.count else { throw reader.error("a ) too many") }
-    if case .choice = inside, isAnchored || ends {
+    if reader.hasAlternatives, isAnchored || ends {
       throw reader.error("^ or $ belongs to one alternative only; put them into parentheses")
     }
     let anything = GrammarExpression.repeated(JSONExpressions.character, least: 0, most: nil)
@@ -47,7 +49,10 @@ struct SchemaPattern {
     defer { depth -= 1 }
     guard depth <= GrammarLimits.depth else { throw error("it nests too deep") }
     var alternatives = [try sequence()]
-    while take("|") { alternatives.append(try sequence()) }
+    while take("|") {
+      alternatives.append(try sequence())
+      hasAlternatives = hasAlternatives || depth == 1
+    }
     return alternatives.count == 1 ? alternatives[0] : .choice(alternatives)
   }
 

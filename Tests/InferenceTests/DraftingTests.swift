@@ -6,7 +6,9 @@ import Testing
 struct DraftingTests {
   @Test("Lookup continues the longest match, of equals the latest")
   func lookup() {
-    let draft = { (tokens: [Int32], count: Int) in Array(PromptLookup.draft(tokens, count: count)) }
+    let draft = { (tokens: [Int32], count: Int) in
+      Array(PromptLookup.draft(tokens, count: count).tokens)
+    }
     #expect(draft([1, 2, 3, 4, 9, 1, 2], 3) == [3, 4, 9])
     #expect(draft([1, 2, 3, 8, 1, 2, 4, 8, 1, 2], 2) == [4, 8])
     // The longer match is the earlier one.
@@ -17,12 +19,21 @@ struct DraftingTests {
     #expect(draft(Array(repeating: 1, count: 20), 4) == [1, 1, 1, 1])
   }
 
+  @Test("Lookup tells how much was the same")
+  func match() {
+    #expect(PromptLookup.draft([1, 2, 3, 4, 9, 1, 2], count: 3).match == 2)
+    #expect(PromptLookup.draft([1, 2, 3, 9, 1, 2, 3], count: 3).match == 3)
+    #expect(PromptLookup.draft(Array(repeating: 1, count: 20), count: 3).match == 8)
+    #expect(DraftSource(match: 2) == .shortMatch && DraftSource(match: 4) == .middleMatch)
+    #expect(DraftSource(match: 8) == .longMatch)
+  }
+
   @Test("Lookup finds nothing where nothing repeats")
   func nothing() {
     for tokens in [[], [1], [1, 1], [1, 2, 3, 4], [1, 5, 2, 5]] as [[Int32]] {
-      #expect(PromptLookup.draft(tokens, count: 4).isEmpty, "\(tokens)")
+      #expect(PromptLookup.draft(tokens, count: 4).tokens.isEmpty, "\(tokens)")
     }
-    #expect(PromptLookup.draft([1, 2, 3, 1, 2], count: 0).isEmpty)
+    #expect(PromptLookup.draft([1, 2, 3, 1, 2], count: 0).tokens.isEmpty)
   }
 
   @Test("Lookup is the plain search, over random texts")
@@ -34,7 +45,7 @@ struct DraftingTests {
       }
       let count = Int.random(in: 1...5, using: &numbers)
       #expect(
-        Array(PromptLookup.draft(tokens, count: count)) == Self.search(tokens, count: count),
+        Array(PromptLookup.draft(tokens, count: count).tokens) == Self.search(tokens, count: count),
         "\(tokens), \(count)")
     }
   }

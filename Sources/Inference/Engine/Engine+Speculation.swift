@@ -5,23 +5,27 @@ extension Engine {
   struct DraftPlan {
     /// How many tokens each sequence would like to draft; none where it is not in here.
     var counts: [UInt64: Int] = [:]
-    /// The tokens of those that found them in their own text.
-    var found: [UInt64: [Int32]] = [:]
+    /// What those found that drafted from their own text.
+    var found: [UInt64: PromptLookup.Found] = [:]
+
+    /// Who drafts for a sequence.
+    func source(_ sequence: UInt64) -> DraftSource {
+      found[sequence].map { DraftSource(match: $0.match) } ?? .model
+    }
   }
 
   /// What speculation has brought so far, over all sequences.
   struct SpeculationRecord {
-    /// By who drafted.
-    var model = AcceptanceRate()
-    var lookup = AcceptanceRate()
+    /// How often drafted tokens were accepted.
+    var acceptance = AcceptanceRates()
     /// What steps cost that held no prompt tokens.
     var cost = StepCost()
     /// What a drafted token is expected to be worth while nothing is known.
-    static let prior = 0.6
+    private static let prior = 0.6
 
     /// The chance of a drafted token, as far as it is known without looking at its sequence.
-    func chance(fromModel: Bool) -> Double {
-      (fromModel ? model : lookup).estimate(prior: Self.prior)
+    func chance(_ source: DraftSource) -> Double {
+      acceptance[source].estimate(prior: Self.prior)
     }
   }
 
@@ -36,23 +40,25 @@ extension Engine {
       let speculation = sequence.request.speculation
       guard speculation.method != .off, speculation.tokens != nil || pays else { continue }
       let most = speculation.tokens ?? Self.mostAutomaticTokens
-      var found: [Int32] = []
       if speculation.method != .draft {
-        found = Array(PromptLookup.draft(scheduler.tokens(of: id), count: most))
-        if !found.isEmpty { plan.found[id] = found }
+        let found = PromptLookup.draft(scheduler.tokens(of: id), count: most)
+        if !found.tokens.isEmpty { plan.found[id] = found }
       }
-      let usesModel = found.isEmpty && draft != nil && speculation.method != .lookup
-      let count = usesModel ? most : found.count
+      let found = plan.found[id]?.tokens.count ?? 0
+      let usesModel = found == 0 && draft != nil && speculation.method != .lookup
+      let count =
+        usesModel ? speculation.tokens ?? Self.mostModelTokens : found
       guard count > 0 else { continue }
       if speculation.tokens != nil {
         plan.counts[id] = count
       } else {
-        let rate = usesModel ? sequence.modelAcceptance : sequence.lookupAcceptance
+        let source = plan.source(id)
         candidates.append(
           (
             id,
             DraftPlanner.Candidate(
-              acceptance: rate.estimate(prior: speculationRecord.chance(fromModel: usesModel)),
+              acceptance: sequence.acceptance[source].estimate(
+                prior: speculationRecord.chance(source)),
               limit: count, usesModel: usesModel)
           ))
       }
@@ -68,8 +74,10 @@ extension Engine {
     return plan
   }
 
-  /// The most tokens of a round where the engine chooses.
-  private static let mostAutomaticTokens = 8
+  /// The most tokens of a round where the engine chooses, and the most of those from the draft model,
+  /// which has to be run for each.
+  private static let mostAutomaticTokens = Speculation.maximumTokens
+  private static let mostModelTokens = 8
 
   /// Whether tokens would pay that are nearly sure to be accepted: if not, nobody need look for any.
   private func mayPay(decoding: Int) -> Bool {
@@ -88,7 +96,7 @@ extension Engine {
     var places: [Int] = []
     for (index, work) in works.enumerated() where work.drafts > 0 {
       if let found = plan.found[work.sequence] {
-        drafts[index] = Array(found.prefix(work.drafts))
+        drafts[index] = Array(found.tokens.prefix(work.drafts))
       } else if let sequence = sequences[work.sequence] {
         requests.append(
           DraftModel.Request(
@@ -104,21 +112,16 @@ extension Engine {
   }
 
   /// Takes note of what became of a work's drafted tokens.
-  func settle(_ work: Scheduler.Work, drafted: Int, accepted: Int, found: Bool) {
+  func settle(_ work: Scheduler.Work, drafted: Int, accepted: Int, _ source: DraftSource) {
     guard work.drafts > 0, let sequence = sequences[work.sequence] else { return }
     if drafted > 0 {
-      if found {
-        sequence.lookupAcceptance.record(drafted: drafted, accepted: accepted)
-        speculationRecord.lookup.record(drafted: drafted, accepted: accepted)
-      } else {
-        sequence.modelAcceptance.record(drafted: drafted, accepted: accepted)
-        speculationRecord.model.record(drafted: drafted, accepted: accepted)
-      }
+      sequence.acceptance[source].record(drafted: drafted, accepted: accepted)
+      speculationRecord.acceptance[source].record(drafted: drafted, accepted: accepted)
+      counters.draftRounds += 1
     }
-    counters.draftRounds += drafted > 0 ? 1 : 0
     counters.draftedTokens += drafted
     counters.acceptedTokens += accepted
-    guard !found else { return }
+    guard source == .model else { return }
     draft?.settle(
       sequence, computed: work.start + work.count + accepted,
       blocks: scheduler.blocks(of: work.sequence), takings: scheduler.pool.takings)

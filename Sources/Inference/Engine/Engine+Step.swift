@@ -33,8 +33,8 @@ extension Engine {
     }
     for work in works where !work.isLast { scheduler.postprocess(work) }
     for (index, verdict) in zip(last, verdicts) {
-      let found = plan.found[works[index].sequence] != nil
-      outputs.append(postprocess(works[index], drafted: drafts[index].count, found: found, verdict))
+      let source = plan.source(works[index].sequence)
+      outputs.append(postprocess(works[index], drafted: drafts[index].count, from: source, verdict))
     }
     count(works, outputs, seconds: (clock.now - start) / .seconds(1))
     return outputs
@@ -122,10 +122,10 @@ extension Engine {
   }
 
   private func postprocess(
-    _ work: Scheduler.Work, drafted: Int, found: Bool, _ verdict: Verdict
+    _ work: Scheduler.Work, drafted: Int, from source: DraftSource, _ verdict: Verdict
   ) -> SequenceOutput {
     let accepted = max(verdict.tokens.count - 1, 0)
-    settle(work, drafted: drafted, accepted: accepted, found: found)
+    settle(work, drafted: drafted, accepted: accepted, source)
     scheduler.postprocess(work, tokens: verdict.tokens.map(\.token))
     var output = SequenceOutput(
       sequence: work.sequence,

@@ -16,10 +16,8 @@ final class RunningSequence {
   private(set) var history: TokenHistory
   /// How far the draft model has come with it.
   var draftProgress = DraftModel.Progress()
-  /// How often tokens that the draft model drafted for it were accepted.
-  var modelAcceptance = AcceptanceRate()
-  /// How often tokens found in its own text were accepted.
-  var lookupAcceptance = AcceptanceRate()
+  /// How often tokens drafted for it were accepted.
+  var acceptance = AcceptanceRates()
   private var lastOutput: Int32?
   private var text: OutputText
   private let endOfGeneration: Set<Int32>

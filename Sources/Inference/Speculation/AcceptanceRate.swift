@@ -22,3 +22,30 @@ package struct AcceptanceRate: Hashable {
     (accepted + prior * Self.priorWeight) / (tried + Self.priorWeight)
   }
 }
+
+/// Who drafted tokens, as far as it tells how good they are.
+package enum DraftSource: Int, CaseIterable, Sendable {
+  /// The draft model.
+  case model
+  /// The text, behind a match of few tokens, of some, or of as many as are looked at.
+  case shortMatch, middleMatch, longMatch
+
+  /// The source of what was found behind a match.
+  package init(match: Int) {
+    self =
+      match >= PromptLookup.mostMatch
+      ? .longMatch : match >= PromptLookup.mostMatch / 2 ? .middleMatch : .shortMatch
+  }
+}
+
+/// Acceptance rates by who drafted.
+package struct AcceptanceRates: Hashable {
+  private var rates = Array(repeating: AcceptanceRate(), count: DraftSource.allCases.count)
+
+  package init() {}
+
+  package subscript(source: DraftSource) -> AcceptanceRate {
+    get { rates[source.rawValue] }
+    set { rates[source.rawValue] = newValue }
+  }
+}

@@ -7,13 +7,23 @@ package enum PromptLookup {
   /// Longer matches than this are as good as this.
   package static let mostMatch = 8
 
+  /// What was found.
+  package struct Found {
+    /// The tokens that followed.
+    package var tokens: ArraySlice<Int32>
+    /// How many last tokens are the same before them, at most `mostMatch`; 0 where none were found.
+    package var match: Int
+  }
+
   /// Up to `count` tokens that followed the longest match of the end of `tokens`; of equally long
   /// ones the latest, unless an earlier one has more to give. Empty where there is none.
-  package static func draft(_ tokens: [Int32], count: Int) -> ArraySlice<Int32> {
+  package static func draft(_ tokens: [Int32], count: Int) -> Found {
     tokens.withUnsafeBufferPointer { text in
       var best = (match: leastMatch - 1, end: text.count)
       let last = text.count - 1
-      guard count > 0, last >= leastMatch else { return tokens[text.count...] }
+      guard count > 0, last >= leastMatch else {
+        return Found(tokens: tokens[text.count...], match: 0)
+      }
       var end = last - 1
       while end >= leastMatch - 1 {
         if text[end] == text[last] {
@@ -31,7 +41,11 @@ package enum PromptLookup {
         }
         end -= 1
       }
-      return tokens[min(best.end + 1, text.count)..<min(best.end + 1 + count, text.count)]
+      guard best.match >= leastMatch else {
+        return Found(tokens: tokens[text.count...], match: 0)
+      }
+      let first = best.end + 1
+      return Found(tokens: tokens[first..<min(first + count, text.count)], match: best.match)
     }
   }
 }

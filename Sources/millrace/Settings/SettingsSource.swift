@@ -85,7 +85,8 @@ struct SettingsSource {
     let found =
       origin == .environment
       ? given.flatMap { $0.split(separator: ",").map(String.init) } : given
-    entries.append(Entry(key: key, value: found.joined(separator: ","), origin: origin))
+    let shown = found.isEmpty ? "none" : found.joined(separator: ",")
+    entries.append(Entry(key: key, value: shown, origin: origin))
     return found
   }
 
