@@ -54,7 +54,9 @@ def compare(options, model, work):
         programs = [
             (
                 "millrace",
-                [options.millrace, "bench", *given, "--kernels", options.kernels, "--json"],
+                # Keys and values in half precision, as llama.cpp stores them.
+                [options.millrace, "bench", *given, "--kernels", options.kernels, "--json"]
+                + ["--kv-cache-type", "f16"],
                 None,
             ),
             ("llama.cpp", [sys.executable, HERE / "peer.py", *given], options.preload),

@@ -103,8 +103,7 @@ package struct ActiveJobs {
       if chunk.firstIndex == 0 {
         entry.usage.cachedPromptTokens = Int64(output.cachedPromptTokens)
       }
-      entry.usage.draftedTokens += Int64(output.draftedTokens)
-      entry.usage.acceptedTokens += Int64(output.acceptedTokens)
+      entry.usage.countRound(drafted: output.draftedTokens, accepted: output.acceptedTokens)
       entry.nextIndex = chunk.endIndex
       uncommittedTokens += chunk.tokens.count
       if entry.uncommitted == nil {

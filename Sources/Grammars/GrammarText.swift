@@ -113,6 +113,7 @@ struct GrammarText {
     var parts: [GrammarExpression] = []
     skip(lines: true)
     while let part = try item() {
+      skip(lines: isNested)
       parts.append(try repeated(part))
       skip(lines: isNested)
     }
@@ -198,6 +199,7 @@ struct GrammarText {
   private mutating func hexadecimal(_ digits: Int) throws(GrammarError) -> Unicode.Scalar {
     let end = place + digits
     guard end <= characters.count,
+      characters[place..<end].allSatisfy({ Character($0).isHexDigit }),
       let value = UInt32(String(String.UnicodeScalarView(characters[place..<end])), radix: 16),
       let character = Unicode.Scalar(value)
     else { throw error("an escape needs \(digits) hexadecimal digits of a character") }

@@ -28,11 +28,10 @@ enum JSONExpressions {
     .text("."), .repeated(digit, least: 1, most: digits),
   ])
 
-  /// A point and digits, one of them not zero.
-  static let positiveFraction = GrammarExpression.sequence([
-    .text("."), .repeated(.text("0"), least: 0, most: digits), digitButZero,
-    .repeated(digit, least: 0, most: digits),
-  ])
+  /// A point and up to so many digits, the last one not zero.
+  static func positiveFraction(digits: Int) -> GrammarExpression {
+    .sequence([.text("."), .repeated(digit, least: 0, most: digits - 1), digitButZero])
+  }
 
   static let number = GrammarExpression.sequence([
     integer, .optional(fraction),

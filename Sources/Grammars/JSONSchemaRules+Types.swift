@@ -14,10 +14,10 @@ extension JSONSchemaRules {
         (
           property.name,
           try expression(property.value, at: "\(path)/properties/\(property.name)"),
-          required.contains(property.name)
+          required.contains { $0.hasSameBytes(as: property.name) }
         ))
     }
-    for name in required where !properties.contains(where: { $0.name == name }) {
+    for name in required where !properties.contains(where: { $0.name.hasSameBytes(as: name) }) {
       members.append(
         (name, try expression(others, at: path + "/additionalProperties"), true))
     }
@@ -31,7 +31,9 @@ extension JSONSchemaRules {
   private func names(_ value: JSONValue?, at path: String) throws(GrammarError) -> [String] {
     guard let value else { return [] }
     let names = value.array?.compactMap(\.string) ?? []
-    guard let count = value.array?.count, names.count == count, Set(names).count == count else {
+    guard let count = value.array?.count, names.count == count,
+      Set(names.map { Array($0.utf8) }).count == count
+    else {
       throw GrammarError("\(path) must be a list of different names")
     }
     return names
@@ -168,7 +170,8 @@ extension JSONSchemaRules {
       IntegerRange.padded(least, most)
     }
     let date = GrammarExpression.sequence([
-      .repeated(JSONExpressions.digit, least: 4, most: 4), .text("-"),
+      JSONExpressions.digitButZero, .repeated(JSONExpressions.digit, least: 3, most: 3),
+      .text("-"),
       .choice([
         .sequence([
           .choice(["01", "03", "05", "07", "08", "10", "12"].map { .text($0) }), .text("-"),
@@ -235,7 +238,7 @@ extension JSONSchemaRules {
     }
     for (name, isExcluded) in [(keyword, false), (exclusive, true)] {
       guard let value = schema[name] else { continue }
-      guard let number = value.integer, abs(number) < 1_000_000_000_000_000 else {
+      guard let number = value.integer, number.magnitude < 1_000_000_000_000_000 else {
         throw GrammarError(
           "\(path)/\(name) is supported as a whole number of at most 15 digits only")
       }
@@ -247,20 +250,23 @@ extension JSONSchemaRules {
   /// Numbers between bounds: whole ones, and between two whole ones those with a fraction.
   private func fractions(_ least: Bound?, _ most: Bound?) -> GrammarExpression {
     var alternatives: [GrammarExpression] = []
+    let largest = [least, most].compactMap { $0?.value.magnitude }.max() ?? 0
+    let fraction = JSONExpressions.positiveFraction(digits: max(15 - String(largest).count, 1))
     let low = least.map { $0.value + ($0.isExcluded ? 1 : 0) }
     let high = most.map { $0.value - ($0.isExcluded ? 1 : 0) }
     if let whole = IntegerRange.expression(low, high) { alternatives.append(whole) }
     // n.f for n from 0 on is over n and under n + 1; -n.f is under -n and over -n - 1.
+    // So few digits that no fraction is rounded to a bound.
     if most.map({ $0.value > 0 }) ?? true,
       let whole = IntegerRange.expression(max(least?.value ?? 0, 0), most.map { $0.value - 1 })
     {
-      alternatives.append(.sequence([whole, JSONExpressions.positiveFraction]))
+      alternatives.append(.sequence([whole, fraction]))
     }
     if least.map({ $0.value < 0 }) ?? true,
       let whole = IntegerRange.expression(
         max(most.map { -$0.value } ?? 0, 0), least.map { -$0.value - 1 })
     {
-      alternatives.append(.sequence([.text("-"), whole, JSONExpressions.positiveFraction]))
+      alternatives.append(.sequence([.text("-"), whole, fraction]))
     }
     return .choice(alternatives)
   }

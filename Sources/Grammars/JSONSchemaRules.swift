@@ -1,3 +1,5 @@
+import Foundation
+
 /// A JSON schema (draft 2020-12, and the earlier ones where they say the same) as a grammar of
 /// documents that are valid under it.
 ///
@@ -64,6 +66,10 @@ struct JSONSchemaRules {
       for keyword in Self.unsupported where schema[keyword] != nil {
         throw GrammarError("\(path)/\(keyword) is not supported")
       }
+      if path != "#", schema["$id"] != nil {
+        throw GrammarError(
+          "\(path)/$id is not supported: a schema in a schema has no name of its own")
+      }
       if let reference = schema["$ref"] {
         if let other = members.first(where: { !Self.annotations.contains($0.name) }) {
           throw GrammarError("\(path)/\(other.name) beside $ref is not supported")
@@ -80,9 +86,11 @@ struct JSONSchemaRules {
   private mutating func inline(
     _ schema: JSONValue, at path: String
   ) throws(GrammarError) -> GrammarExpression {
-    if let value = schema["const"] { return .text(value.text) }
-    if let values = schema["enum"] {
-      guard let values = values.array, !values.isEmpty else {
+    for keyword in ["const", "enum"] {
+      guard let value = schema[keyword] else { continue }
+      try refuse(beside: keyword, schema, at: path, but: ["type"])
+      let values = keyword == "const" ? [value] : value.array ?? []
+      guard !values.isEmpty else {
         throw GrammarError("\(path)/enum must be a list with at least one value")
       }
       let types = try types(of: schema, at: path)
@@ -112,10 +120,12 @@ struct JSONSchemaRules {
   }
 
   private func refuse(
-    beside keyword: String, _ schema: JSONValue, at path: String
+    beside keyword: String, _ schema: JSONValue, at path: String, but allowed: Set<String> = []
   ) throws(GrammarError) {
     for member in schema.members ?? []
-    where member.name != keyword && !Self.annotations.contains(member.name) {
+    where member.name != keyword && !allowed.contains(member.name)
+      && !Self.annotations.contains(member.name)
+    {
       throw GrammarError("\(path)/\(member.name) beside \(keyword) is not supported")
     }
   }
@@ -214,8 +224,7 @@ struct JSONSchemaRules {
         "\(path) is \(reference); only references into the schema itself, #/…, work")
     }
     var target = document
-    for part in reference.dropFirst(2).split(separator: "/") {
-      let name = Self.name(part)
+    for name in Self.pointer(reference) {
       let found =
         target[name]
         ?? Int(name).flatMap { index in
@@ -230,10 +239,17 @@ struct JSONSchemaRules {
     return number
   }
 
-  /// A part of a JSON pointer (RFC 6901) as the name that it stands for.
-  private static func name(_ part: Substring) -> String {
-    String(part).replacing("~1", with: "/").replacing("~0", with: "~")
+  /// The names that a reference into the schema leads through (RFC 6901, in a URI).
+  private static func pointer(_ reference: String) -> [String] {
+    guard reference != "#" else { return [] }
+    return reference.dropFirst(2).split(separator: "/", omittingEmptySubsequences: false).map {
+      let decoded = String($0).removingPercentEncoding ?? String($0)
+      return decoded.replacing("~1", with: "/").replacing("~0", with: "~")
+    }
   }
+
+  /// The most alternatives of which none may overlap.
+  private static let mostExclusive = 200
 
   // MARK: Alternatives
 
@@ -244,6 +260,9 @@ struct JSONSchemaRules {
       throw GrammarError("\(path) must be a list with at least one schema")
     }
     if isExclusive {
+      guard schemas.count <= Self.mostExclusive else {
+        throw GrammarError("\(path) has over \(Self.mostExclusive) schemas; use anyOf, or enum")
+      }
       for (index, schema) in schemas.enumerated() {
         for other in schemas[..<index] where !areDisjoint(schema, other) {
           throw GrammarError(
@@ -263,7 +282,7 @@ struct JSONSchemaRules {
   private func areDisjoint(_ one: JSONValue, _ other: JSONValue) -> Bool {
     let (first, second) = (resolved(one), resolved(other))
     let (values, otherValues) = (first.values, second.values)
-    if let values, let otherValues { return Set(values).isDisjoint(with: otherValues) }
+    if let values, let otherValues { return areDisjoint(values, otherValues) }
     let (types, otherTypes) = (first.typeNames, second.typeNames)
     if !types.isEmpty, !otherTypes.isEmpty {
       // Whole numbers are numbers, too.
@@ -278,15 +297,18 @@ struct JSONSchemaRules {
       guard let left = first["properties"]?[name].map(resolved)?.values,
         let right = second["properties"]?[name].map(resolved)?.values
       else { return false }
-      return Set(left).isDisjoint(with: right)
+      return areDisjoint(left, right)
     }
+  }
+
+  private func areDisjoint(_ some: [JSONValue], _ others: [JSONValue]) -> Bool {
+    let bytes = { (values: [JSONValue]) in Set(values.map { Array($0.canonical.utf8) }) }
+    return bytes(some).isDisjoint(with: bytes(others))
   }
 
   private func resolved(_ schema: JSONValue) -> JSONValue {
     guard let reference = schema["$ref"]?.string, reference.hasPrefix("#/") else { return schema }
-    return reference.dropFirst(2).split(separator: "/").reduce(document) { target, part in
-      target[Self.name(part)] ?? .null
-    }
+    return Self.pointer(reference).reduce(document) { target, name in target[name] ?? .null }
   }
 }
 

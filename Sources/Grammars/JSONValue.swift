@@ -16,7 +16,7 @@ indirect enum JSONValue: Hashable, Sendable {
   /// A member of an object.
   subscript(name: String) -> JSONValue? {
     guard case .object(let members) = self else { return nil }
-    return members.first { $0.name == name }?.value
+    return members.first { $0.name.hasSameBytes(as: name) }?.value
   }
 
   var string: String? {
@@ -50,6 +50,20 @@ indirect enum JSONValue: Hashable, Sendable {
     case .object(let members):
       let parts = members.map { Self.quoted($0.name) + ":" + $0.value.text }
       return "{" + parts.joined(separator: ",") + "}"
+    }
+  }
+
+  /// One text for all ways of writing the same value, and for numbers that doubles cannot tell apart.
+  var canonical: String {
+    switch self {
+    case .number(let text):
+      let value = Double(text) ?? 0
+      return value == 0 ? "0" : "\(value)"
+    case .array(let values): return "[" + values.map(\.canonical).joined(separator: ",") + "]"
+    case .object(let members):
+      let parts = members.map { Self.quoted($0.name) + ":" + $0.value.canonical }
+      return "{" + parts.sorted().joined(separator: ",") + "}"
+    default: return text
     }
   }
 
@@ -141,7 +155,7 @@ struct JSONText {
   private mutating func object() throws(GrammarError) -> JSONValue {
     place += 1
     var members: [JSONValue.Member] = []
-    var names: Set<String> = []
+    var names: Set<[UInt8]> = []
     skip()
     if take("}") { return .object([]) }
     while true {
@@ -150,7 +164,9 @@ struct JSONText {
         throw error("a member begins with its name")
       }
       let name = try string()
-      guard names.insert(name).inserted else { throw error("the member \(name) occurs twice") }
+      guard names.insert(Array(name.utf8)).inserted else {
+        throw error("the member \(name) occurs twice")
+      }
       skip()
       guard take(":") else { throw error(": is missing") }
       members.append(JSONValue.Member(name: name, value: try value()))
@@ -210,9 +226,16 @@ struct JSONText {
   private mutating func hexadecimal() throws(GrammarError) -> UInt32 {
     let end = place + 4
     guard end <= bytes.count,
+      bytes[place..<end].allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit }),
       let value = UInt32(String(decoding: bytes[place..<end], as: UTF8.self), radix: 16)
     else { throw error("\\u needs four hexadecimal digits") }
     place = end
     return value
   }
+}
+
+extension String {
+  /// Whether the texts are the same byte by byte: to JSON, two ways of writing an accent are two
+  /// names.
+  func hasSameBytes(as other: String) -> Bool { utf8.elementsEqual(other.utf8) }
 }

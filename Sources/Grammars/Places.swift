@@ -22,6 +22,8 @@ struct Places {
   private(set) var starts: [Index]
   /// The rule for the whole text.
   let root: Int
+  /// The rules' places in an order in which each comes before all that it can begin with.
+  private(set) var ranks: [Int] = []
   /// For each place the fewest bytes to the end of its rule; `unreachable` where there is none.
   private(set) var leastBytes: [Int] = []
 
@@ -35,8 +37,8 @@ struct Places {
     for (number, rule) in grammar.rules.enumerated() {
       starts[number] = try compile(rule, next: Self.end)
     }
-    try checkLeftRecursion(grammar.names)
     measure()
+    ranks = try leftOrder(grammar.names)
     guard leastBytes[Int(starts[root])] < Self.unreachable else {
       throw GrammarError("no text fits: \(grammar.names[root]) never comes to an end")
     }
@@ -102,22 +104,31 @@ struct Places {
       steps[Int(loop)] = .branch([once, next])
       place = loop
     }
-    for _ in 0..<least { place = try compile(inside, next: place) }
+    for _ in 0..<least {
+      let once = try compile(inside, next: place)
+      // What adds nothing adds nothing a thousand times either.
+      if once == place { break }
+      place = once
+    }
     return place
   }
 
-  /// The rules that a rule may come to before its first byte, each found once.
-  private mutating func checkLeftRecursion(_ names: [String]) throws(GrammarError) {
-    let nullable = nullableRules()
-    let reached = starts.map { leftCalls(from: $0, nullable) }
+  /// Ranks of the rules by which others they may come to before their first byte; throws where a
+  /// rule comes to itself.
+  private func leftOrder(_ names: [String]) throws(GrammarError) -> [Int] {
+    let reached = starts.map(leftCalls)
     // 0 not seen, 1 on the way, 2 done.
     var states = Array(repeating: 0, count: starts.count)
+    var ranks = states
+    var left = starts.count
     for first in starts.indices where states[first] == 0 {
       var way: [(rule: Int, calls: [Int])] = [(first, Array(reached[first]))]
       states[first] = 1
       while var top = way.popLast() {
         guard let called = top.calls.popLast() else {
           states[top.rule] = 2
+          left -= 1
+          ranks[top.rule] = left
           continue
         }
         way.append(top)
@@ -132,35 +143,10 @@ struct Places {
         }
       }
     }
+    return ranks
   }
 
-  private func nullableRules() -> Set<Int> {
-    var nullable: Set<Int> = []
-    while true {
-      let before = nullable.count
-      for (rule, start) in starts.enumerated() where !nullable.contains(rule) {
-        if reachesEnd(start, nullable) { nullable.insert(rule) }
-      }
-      if nullable.count == before { return nullable }
-    }
-  }
-
-  private func reachesEnd(_ start: Index, _ nullable: Set<Int>) -> Bool {
-    var seen: Set<Index> = []
-    var open = [start]
-    while let place = open.popLast() {
-      guard seen.insert(place).inserted else { continue }
-      switch steps[Int(place)] {
-      case .byte: continue
-      case .branch(let branches): open += branches
-      case .call(let rule, let next): if nullable.contains(rule) { open.append(next) }
-      case .end: return true
-      }
-    }
-    return false
-  }
-
-  private func leftCalls(from start: Index, _ nullable: Set<Int>) -> Set<Int> {
+  private func leftCalls(from start: Index) -> Set<Int> {
     var calls: Set<Int> = []
     var seen: Set<Index> = []
     var open = [start]
@@ -171,35 +157,82 @@ struct Places {
       case .branch(let branches): open += branches
       case .call(let rule, let next):
         calls.insert(rule)
-        if nullable.contains(rule) { open.append(next) }
+        if leastBytes[Int(starts[rule])] == 0 { open.append(next) }
       }
     }
     return calls
   }
 
-  /// Fewest bytes from each place on, by relaxation until nothing changes.
+  /// Fewest bytes from each place on: the places in the order of their numbers, each found from those
+  /// that are known (Knuth, "A generalization of Dijkstra's algorithm", 1977).
   private mutating func measure() {
     leastBytes = Array(repeating: Self.unreachable, count: steps.count)
-    leastBytes[Int(Self.end)] = 0
-    var changed = true
-    while changed {
-      changed = false
-      // Places are made from the end of a rule to its beginning, so most come right at once.
-      for (place, step) in steps.enumerated() {
-        let least: Int
-        switch step {
-        case .byte(_, let next): least = 1 + leastBytes[Int(next)]
-        case .branch(let branches):
-          least = branches.map { leastBytes[Int($0)] }.min() ?? Self.unreachable
-        case .call(let rule, let next):
-          least = leastBytes[Int(starts[rule])] + leastBytes[Int(next)]
-        case .end: least = 0
-        }
-        if least < leastBytes[place] {
-          leastBytes[place] = least
-          changed = true
-        }
+    var users: [[Index]] = Array(repeating: [], count: steps.count)
+    for (place, step) in steps.enumerated() {
+      for other in needs(step) { users[Int(other)].append(Index(place)) }
+    }
+    var isKnown = Array(repeating: false, count: steps.count)
+    var open = PlaceHeap()
+    open.insert(Self.end, 0)
+    while let (place, bytes) = open.removeLeast() {
+      guard !isKnown[Int(place)] else { continue }
+      isKnown[Int(place)] = true
+      leastBytes[Int(place)] = bytes
+      for user in users[Int(place)] where !isKnown[Int(user)] {
+        let least = leastBytes(through: steps[Int(user)])
+        if least < Self.unreachable { open.insert(user, least) }
       }
+    }
+  }
+
+  private func needs(_ step: Step) -> [Index] {
+    switch step {
+    case .byte(_, let next): [next]
+    case .branch(let branches): branches
+    case .call(let rule, let next): [starts[rule], next]
+    case .end: []
+    }
+  }
+
+  private func leastBytes(through step: Step) -> Int {
+    switch step {
+    case .byte(_, let next): 1 + leastBytes[Int(next)]
+    case .branch(let branches):
+      branches.reduce(Self.unreachable) { min($0, leastBytes[Int($1)]) }
+    case .call(let rule, let next):
+      min(leastBytes[Int(starts[rule])] + leastBytes[Int(next)], Self.unreachable)
+    case .end: 0
+    }
+  }
+}
+
+/// Places by their numbers of bytes, the least first: a binary heap.
+private struct PlaceHeap {
+  private var items: [(place: Places.Index, bytes: Int)] = []
+
+  mutating func insert(_ place: Places.Index, _ bytes: Int) {
+    var index = items.count
+    items.append((place, bytes))
+    while index > 0, items[(index - 1) / 2].bytes > items[index].bytes {
+      items.swapAt(index, (index - 1) / 2)
+      index = (index - 1) / 2
+    }
+  }
+
+  mutating func removeLeast() -> (place: Places.Index, bytes: Int)? {
+    guard let least = items.first, let last = items.popLast() else { return nil }
+    guard !items.isEmpty else { return least }
+    items[0] = last
+    var index = 0
+    while true {
+      var smallest = index
+      for child in [2 * index + 1, 2 * index + 2]
+      where child < items.count && items[child].bytes < items[smallest].bytes {
+        smallest = child
+      }
+      guard smallest != index else { return least }
+      items.swapAt(index, smallest)
+      index = smallest
     }
   }
 }

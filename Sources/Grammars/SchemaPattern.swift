@@ -130,7 +130,7 @@ struct SchemaPattern {
     var ranges: [ClosedRange<UInt32>] = []
     while !take("]") {
       guard next != nil else { throw error("a ] is missing") }
-      let first = try member()
+      let first = try member(isNegated: isNegated)
       guard next == "-", place + 1 < characters.count, characters[place + 1] != "]",
         first.count == 1, first[0].count == 1
       else {
@@ -138,7 +138,7 @@ struct SchemaPattern {
         continue
       }
       place += 1
-      let last = try member()
+      let last = try member(isNegated: isNegated)
       guard last.count == 1, last[0].count == 1, first[0].lowerBound <= last[0].lowerBound else {
         throw error("a range of characters is wrong")
       }
@@ -147,13 +147,19 @@ struct SchemaPattern {
     return isNegated ? CharacterRanges.inverted(ranges) : ranges
   }
 
-  private mutating func member() throws(GrammarError) -> [ClosedRange<UInt32>] {
+  private mutating func member(
+    isNegated: Bool
+  ) throws(GrammarError) -> [ClosedRange<UInt32>] {
     guard let character = next else { throw error("a ] is missing") }
     place += 1
-    return character == "\\" ? try escape() : [character.value...character.value]
+    return character == "\\"
+      ? try escape(isNegated: isNegated) : [character.value...character.value]
   }
 
-  private mutating func escape() throws(GrammarError) -> [ClosedRange<UInt32>] {
+  /// `isNegated` in a class of all that are not in it.
+  private mutating func escape(
+    isNegated: Bool = false
+  ) throws(GrammarError) -> [ClosedRange<UInt32>] {
     guard let character = next else { throw error("it ends behind a backslash") }
     place += 1
     let digits: [ClosedRange<UInt32>] = [0x30...0x39]
@@ -164,14 +170,9 @@ struct SchemaPattern {
     case "D": return CharacterRanges.inverted(digits)
     case "w": return word
     case "W": return CharacterRanges.inverted(word)
-    case "s": return space
     // What ECMA-262 takes for white space beyond ASCII is in neither.
-    case "S":
-      return CharacterRanges.inverted(
-        space + [
-          0xA0...0xA0, 0x1680...0x1680, 0x2000...0x200A, 0x2028...0x2029, 0x202F...0x202F,
-          0x205F...0x205F, 0x3000...0x3000, 0xFEFF...0xFEFF,
-        ])
+    case "s": return isNegated ? space + Self.wideSpace : space
+    case "S": return CharacterRanges.inverted(isNegated ? space : space + Self.wideSpace)
     case "n": return [0x0A...0x0A]
     case "r": return [0x0D...0x0D]
     case "t": return [0x09...0x09]
@@ -186,9 +187,15 @@ struct SchemaPattern {
     }
   }
 
+  private static let wideSpace: [ClosedRange<UInt32>] = [
+    0xA0...0xA0, 0x1680...0x1680, 0x2000...0x200A, 0x2028...0x2029, 0x202F...0x202F,
+    0x205F...0x205F, 0x3000...0x3000, 0xFEFF...0xFEFF,
+  ]
+
   private mutating func hexadecimal(_ digits: Int) throws(GrammarError) -> [ClosedRange<UInt32>] {
     let end = place + digits
     guard end <= characters.count,
+      characters[place..<end].allSatisfy({ Character($0).isHexDigit }),
       let value = UInt32(String(String.UnicodeScalarView(characters[place..<end])), radix: 16),
       Unicode.Scalar(value) != nil
     else { throw error("an escape needs \(digits) hexadecimal digits of a character") }

@@ -16,10 +16,13 @@ public struct TokenTrie: Sendable {
   /// Tokens of the vocabulary.
   public let count: Int
 
+  /// Tokens of more bytes are left out, and so never chosen under a grammar.
+  private static let mostBytes = 256
+
   /// Makes the tree from each token's bytes; tokens without bytes are in none of its nodes.
   public init(_ bytes: [[UInt8]]) {
     count = bytes.count
-    let order = bytes.indices.filter { !bytes[$0].isEmpty }
+    let order = bytes.indices.filter { (1...Self.mostBytes).contains(bytes[$0].count) }
       .sorted { bytes[$0].lexicographicallyPrecedes(bytes[$1]) }
     build(bytes, order[...], depth: 0)
   }

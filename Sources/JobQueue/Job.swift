@@ -94,16 +94,33 @@ public struct Usage: Hashable, Codable, Sendable {
   /// Output tokens proposed by speculation, and those of them that were accepted.
   public var draftedTokens: Int64
   public var acceptedTokens: Int64
+  /// Steps in which tokens were proposed.
+  public var draftRounds: Int64
+  /// In how many of these the first token proposed was accepted, in how many the second, and so on.
+  public var acceptedByPosition: [Int64]
 
   public init(
     promptTokens: Int64 = 0, cachedPromptTokens: Int64 = 0, outputTokens: Int64 = 0,
-    draftedTokens: Int64 = 0, acceptedTokens: Int64 = 0
+    draftedTokens: Int64 = 0, acceptedTokens: Int64 = 0, draftRounds: Int64 = 0,
+    acceptedByPosition: [Int64] = []
   ) {
     self.promptTokens = promptTokens
     self.cachedPromptTokens = cachedPromptTokens
     self.outputTokens = outputTokens
     self.draftedTokens = draftedTokens
     self.acceptedTokens = acceptedTokens
+    self.draftRounds = draftRounds
+    self.acceptedByPosition = acceptedByPosition
+  }
+
+  /// Adds a step in which tokens were proposed and the first `accepted` of them accepted.
+  public mutating func countRound(drafted: Int, accepted: Int) {
+    guard drafted > 0 else { return }
+    draftedTokens += Int64(drafted)
+    acceptedTokens += Int64(accepted)
+    draftRounds += 1
+    while acceptedByPosition.count < accepted { acceptedByPosition.append(0) }
+    for position in 0..<accepted { acceptedByPosition[position] += 1 }
   }
 }
 

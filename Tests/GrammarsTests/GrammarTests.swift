@@ -149,6 +149,87 @@ struct GrammarTests {
     #expect(grammar.advance(&kept, Array("bx".utf8)) && grammar.mask(&kept).mayEnd)
   }
 
+  @Test("Ways to the same rule are one way, however many there are")
+  func ambiguous() throws {
+    let doubling = (1...40).map { "r\($0) ::= r\($0 + 1) \"x\" | r\($0 + 1) \"y\"\n" }.joined()
+    let inside = try Grammar(
+      text: "root ::= r1\n" + doubling + "r41 ::= \"a\"", tokens: Pieces.trie)
+    #expect(Pieces.accepts(inside, "a" + String(repeating: "xy", count: 20)))
+    #expect(!Pieces.accepts(inside, "a" + String(repeating: "x", count: 39)))
+    let outside = try Grammar(
+      text: #"root ::= "=" root "x" | "=" root "y" | "c""#, tokens: Pieces.trie)
+    let half = String(repeating: "=", count: 60)
+    #expect(Pieces.accepts(outside, half + "c" + String(repeating: "yxx", count: 20)))
+    #expect(!Pieces.accepts(outside, half + "c" + String(repeating: "x", count: 61)))
+    let tree = try Grammar(
+      jsonSchema: ##"""
+        {"anyOf": [{"type": "null"}, {"prefixItems": [{"$ref": "#"}, {"const": 1}], "minItems": 2},
+         {"prefixItems": [{"$ref": "#"}, {"const": 2}], "minItems": 2}]}
+        """##, tokens: Pieces.trie)
+    let deep = String(repeating: "[", count: 60) + "null" + String(repeating: ",2]", count: 60)
+    #expect(Pieces.accepts(tree, deep))
+  }
+
+  @Test("Rules that may be empty are passed by, and what follows them is met")
+  func empty() throws {
+    let grammar = try Grammar(
+      text: """
+        root ::= a b c "!"
+        a ::= "x"? b
+        b ::= ("y" c)?
+        c ::= a2*
+        a2 ::= "z" | "w" b
+        """, tokens: Pieces.trie)
+    expect(
+      grammar, takes: ["!", "x!", "y!", "xyz!", "yy!", "zz!", "xyzwyz!", "yzyzwz!"],
+      refuses: ["", "xx!", "!x", "yx!", "q!"])
+  }
+
+  @Test("A shortest text of no countable length is no reason to fall")
+  func enormous() throws {
+    let rules = (0..<60).map { "h\($0) ::= h\($0 + 1) h\($0 + 1)\n" }.joined()
+    let grammar = try Grammar(
+      text: "root ::= \"a\" | \"=\" root h0\n" + rules + "h60 ::= \"x\"", tokens: Pieces.trie)
+    var cursor = grammar.start
+    #expect(grammar.advance(&cursor, Array("====================".utf8)))
+    #expect(grammar.mask(&cursor, room: 1_000_000).count == 0)
+    #expect(grammar.mask(&cursor).contains(Int32(UInt8(ascii: "a"))))
+  }
+
+  @Test("A grammar with a state of its own for every text stays within bounds")
+  func palindromes() throws {
+    let letters = (0x61...0x7A).map { String(Unicode.Scalar(UInt8($0))) }
+    let rule = letters.map { "\"\($0)\" root \"\($0)\"" }.joined(separator: " | ")
+    let long = (0..<20_000).map { number in
+      (0..<6).map { UInt8(0x61 + number / [1, 26, 676, 17_576, 3, 7][$0] % 26) }
+    }
+    let trie = TokenTrie(Pieces.bytes + long)
+    let grammar = try Grammar(text: "root ::= \"\" | " + rule, tokens: trie)
+    var cursor = grammar.start
+    #expect(grammar.mask(&cursor).count > 20_000)
+    #expect(grammar.advance(&cursor, Array("abcddcb".utf8)))
+    #expect(grammar.mask(&cursor).contains(Int32(UInt8(ascii: "a"))))
+  }
+
+  @Test("The largest grammars are compiled, or refused, in moments")
+  func large() throws {
+    // Each rule calls the next one; each is twice as long as the next; each may be empty.
+    let chains: [(Int) -> String] = [
+      { "r\($0) ::= \"x\" r\($0 + 1)?\n" }, { "r\($0) ::= r\($0 + 1) r\($0 + 1)\n" },
+      { "r\($0) ::= r\($0 + 1)? \"y\"?\n" }, { "r\($0) ::= r\($0 + 1) | r\($0 + 2)\n" },
+    ]
+    for chain in chains {
+      let count = 2_500
+      let rules = (0..<count).map(chain).joined()
+      let text =
+        "root ::= r0\n" + rules + "r\(count) ::= \"z\"\nr\(count + 1) ::= \"z\"\n"
+      _ = try? Grammar(text: text, tokens: Pieces.trie)
+    }
+    let values = (0..<6_000).map { "\"v\($0)\"" }.joined(separator: ",")
+    let grammar = try Grammar(jsonSchema: "{\"enum\": [\(values)]}", tokens: Pieces.trie)
+    #expect(Pieces.accepts(grammar, "\"v5999\"") && !Pieces.accepts(grammar, "\"v6000\""))
+  }
+
   @Test(
     "What is wrong with a grammar is said, with its place",
     arguments: [
@@ -165,6 +246,7 @@ struct GrammarTests {
       ("root ::= [^\\x00-\\U0010FFFF]", "never comes"),
       ("root ::= ((\"x\"{1000}){1000}){1000}", "too large"),
       ("root ::= " + String(repeating: "(", count: 100), "too deep"),
+      (#"root ::= "\x+1""#, "hexadecimal"),
       (String(repeating: "#", count: 70_000), "65536"),
     ])
   func errors(text: String, message: String) {

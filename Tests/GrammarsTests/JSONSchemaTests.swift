@@ -96,6 +96,22 @@ struct JSONSchemaTests {
         """#,
       valid: [#"{"v":1,"children":[]}"#, #"{"v":1,"children":[{"v":2,"children":[]}]}"#],
       invalid: [#"{"v":1}"#, #"{"v":1,"children":[1]}"#]),
+    Case(
+      schema: #"{"type": "string", "const": "5"}"#, valid: [#""5""#], invalid: ["5"]),
+    Case(schema: #"{"type": ["null", "integer"], "const": null}"#, valid: ["null"], invalid: ["1"]),
+    Case(
+      schema: #"{"type": "integer", "enum": [1, "a", 2.5, 3.0]}"#, valid: ["1", "3.0"],
+      invalid: [#""a""#, "2.5"]),
+    Case(
+      schema: #"{"type": "string", "pattern": "^[^\\s]\\S$"}"#, valid: [#""ab""#, #""é!""#],
+      invalid: ["\"a\u{A0}\"", "\"\u{A0}a\"", #""a b""#]),
+    Case(
+      schema: ##"{"$ref": "#/$defs/a%20b~1", "$defs": {"a b/": {"type": "null"}, "": true}}"##,
+      valid: ["null"], invalid: ["1"]),
+    Case(
+      schema: "{\"properties\": {\"\u{E9}\": {\"type\": \"null\"}}, \"required\": [\"e\u{301}\"]}",
+      valid: ["{\"\u{E9}\":null,\"e\u{301}\":1}", "{\"e\u{301}\":1}"],
+      invalid: ["{\"\u{E9}\":null}"]),
     Case(schema: "true", valid: ["null", #"{"a":[1,{"b":"c"}]}"#], invalid: ["", "[1", "nil"]),
     Case(schema: "{}", valid: ["-1", "[]"], invalid: ["[,]"]),
   ]
@@ -150,6 +166,13 @@ struct JSONSchemaTests {
         "no text fits"
       ),
       (#"{"a": 1, "a": 2}"#, "occurs twice"),
+      (#"{"type": "integer", "minimum": -9223372036854775808}"#, "#/minimum"),
+      (#"{"enum": [1, 2, 3], "minimum": 2}"#, "#/minimum beside enum"),
+      (#"{"const": 1, "enum": [2]}"#, "beside const"),
+      (#"{"oneOf": [{"const": 1}, {"const": 1.0}]}"#, "may fit two"),
+      (#"{"oneOf": [{"const": {"a": 1, "b": 2}}, {"const": {"b": 2, "a": 1}}]}"#, "may fit two"),
+      (#"{"properties": {"a": {"$id": "x"}}}"#, "#/properties/a/$id"),
+      (#"{"title": "\u+041"}"#, "hexadecimal"), ("{\"title\": \"\\ud800\"}", "surrogate"),
     ])
   func refusals(schema: String, message: String) {
     let error = #expect(throws: GrammarError.self) {

@@ -21,7 +21,9 @@ import Testing
       #expect(page.job.executor == executor)
       #expect(
         page.job.usage
-          == Usage(promptTokens: 4, outputTokens: 3, draftedTokens: 2, acceptedTokens: 1))
+          == Usage(
+            promptTokens: 4, outputTokens: 3, draftedTokens: 2, acceptedTokens: 1, draftRounds: 1,
+            acceptedByPosition: [1]))
       #expect(
         page.chunks
           == [StoreUnderTest.chunk(from: 0, [1, 2]), StoreUnderTest.chunk(from: 2, [3])])

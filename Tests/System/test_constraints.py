@@ -71,7 +71,7 @@ def test_a_grammar_holds(client):
     texts = {
         client.run(spec(grammar=grammar, temperature=1.5, seed=seed)).text for seed in range(10)
     }
-    assert len(texts) > 5
+    assert len(texts) >= 3
     for text in texts:
         answer, word = text.split(", ")
         assert answer in ("yes", "no") and word[-1] == "!"
@@ -127,7 +127,7 @@ def test_a_draft_length_out_of_range_is_refused(client):
 
 
 def test_an_output_is_not_shorter_than_asked_for(client):
-    ends = {1: 50, 2: 50}
+    ends = {2: 100}
     short = client.run(spec(max_tokens=40, seed=1, logit_bias=ends))
     long = client.run(spec(max_tokens=40, min_tokens=25, seed=1, logit_bias=ends))
     assert short.usage.output_tokens == 1 and long.usage.output_tokens == 26
@@ -147,7 +147,11 @@ def test_drafted_tokens_are_counted(client):
     words = spec("one two three one two three one two three", max_tokens=100, temperature=0)
     words.speculation.CopyFrom(generation_pb2.Speculation(mode=4, draft_tokens=4))
     job = client.run(words)
-    assert 0 < job.usage.accepted_tokens <= job.usage.drafted_tokens
+    usage = job.usage
+    assert 0 < usage.accepted_tokens <= usage.drafted_tokens <= 4 * usage.draft_rounds
+    assert sum(usage.accepted_by_position) == usage.accepted_tokens
+    assert list(usage.accepted_by_position) == sorted(usage.accepted_by_position, reverse=True)
+    assert usage.accepted_by_position[0] <= usage.draft_rounds
     words.speculation.mode = 2
     plain = client.run(words)
     assert plain.usage.drafted_tokens == 0 and outputs([plain]) == outputs([job])

@@ -1,3 +1,4 @@
+import Grammars
 import Tensors
 
 extension Engine {
@@ -23,6 +24,8 @@ extension Engine {
     let drafts = makeDrafts(works, plan)
     let verifying = clock.now
     let rows = collect(works, drafts)
+    // Where nothing was drafted for long, it is tried again some time.
+    if drafts.allSatisfy(\.isEmpty) { speculationRecord.acceptance.fade() }
     pass.run(batch)
     pass.computeLogits(rows: rows)
     let last = works.indices.filter { works[$0].isLast }
@@ -72,8 +75,12 @@ extension Engine {
   private struct Verdict {
     var tokens: [GeneratedToken] = []
     var finish: FinishReason?
-    /// The next token cannot be chosen, because its logits are not finite.
-    var isStuck = false
+    /// Why the next token cannot be chosen, if that is so.
+    var failure: InferenceError?
+    /// Text released by an end without a token.
+    var trailingText = ""
+    var maskedChoices = 0
+    var maskSeconds = 0.0
   }
 
   /// Chooses tokens from the rows of logits, on all threads: of each work the next one, and as long
@@ -104,13 +111,19 @@ extension Engine {
     var verdict = Verdict()
     let options = sequence.request.options
     for index in 0...drafts.count {
+      var rules = TokenRules()
+      let seconds = ContinuousClock().measure { rules = sequence.rules() } / .seconds(1)
+      if rules.mask != nil {
+        verdict.maskedChoices += 1
+        verdict.maskSeconds += seconds
+      }
       let choice = sampler.choose(
         logits: pass.logits(at: firstRow + index), options: options, history: sequence.history,
         random: Philox.uniform(seed: options.seed, position: position + index),
-        rules: sequence.rules(), scratch: scratch)
+        rules: rules, scratch: scratch)
       guard let choice else {
         // After accepted tokens, these are told of first: the next step comes to the same.
-        verdict.isStuck = verdict.tokens.isEmpty
+        if verdict.tokens.isEmpty { conclude(sequence, rules, position: position, &verdict) }
         break
       }
       let (token, finish) = sequence.append(choice)
@@ -121,10 +134,35 @@ extension Engine {
     return verdict
   }
 
+  /// Ends a sequence of which no token can be chosen.
+  private func conclude(
+    _ sequence: RunningSequence, _ rules: TokenRules, position: Int, _ verdict: inout Verdict
+  ) {
+    let context = ["position": String(position)]
+    if let mask = rules.mask, mask.count == 0 {
+      guard !mask.mayEnd else {
+        verdict.finish = .stop
+        verdict.trailingText = sequence.finishText()
+        return
+      }
+      verdict.failure = InferenceError(
+        code: .requestInvalid,
+        message: "No token of the vocabulary continues the text as its grammar wants it.",
+        context: context)
+    } else {
+      verdict.failure = InferenceError(
+        code: .notFinite,
+        message: "The model computed logits that are not finite; its weights are likely damaged.",
+        context: context)
+    }
+  }
+
   private func postprocess(
     _ work: Scheduler.Work, drafted: Int, from source: DraftSource, _ verdict: Verdict
   ) -> SequenceOutput {
     let accepted = max(verdict.tokens.count - 1, 0)
+    counters.maskedChoices += verdict.maskedChoices
+    counters.maskSeconds += verdict.maskSeconds
     settle(work, drafted: drafted, accepted: accepted, source)
     scheduler.postprocess(work, tokens: verdict.tokens.map(\.token))
     var output = SequenceOutput(
@@ -133,12 +171,8 @@ extension Engine {
       tokens: verdict.tokens, finish: verdict.finish,
       cachedPromptTokens: scheduler.cachedPromptTokens(of: work.sequence),
       draftedTokens: drafted, acceptedTokens: accepted)
-    if verdict.isStuck {
-      output.failure = InferenceError(
-        code: .notFinite,
-        message: "The model computed logits that are not finite; its weights are likely damaged.",
-        context: ["position": String(work.start + work.count)])
-    }
+    output.failure = verdict.failure
+    output.trailingText = verdict.trailingText
     if output.finish != nil || output.failure != nil { remove(work.sequence) }
     return output
   }

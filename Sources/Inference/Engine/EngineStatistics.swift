@@ -13,6 +13,10 @@ public struct EngineStatistics: Sendable, Hashable {
   public var draftedTokens: Int = 0
   /// Drafted tokens that were accepted.
   public var acceptedTokens: Int = 0
+  /// Choices of a token under a constraint, and the seconds that it took to find out which tokens
+  /// the constraint allows, on whichever threads.
+  public var maskedChoices: Int = 0
+  public var maskSeconds: Double = 0
   /// Tokens emitted.
   public var outputTokens: Int = 0
   /// Seconds spent in steps that held prompt tokens.

@@ -95,6 +95,9 @@ final class RunningSequence {
     return finishAfterLastToken(&released).map { ($0, released) }
   }
 
+  /// The text held back, at an end that comes without a token.
+  func finishText() -> String { text.finish() }
+
   private var isAtLimit: Bool { request.promptTokens.count + outputCount >= tokenLimit }
 
   private func take(_ token: Int32) -> String {

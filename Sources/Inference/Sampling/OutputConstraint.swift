@@ -15,6 +15,15 @@ public enum OutputConstraint: Sendable, Hashable {
     }
   }
 
+  /// Whether it is written with the same bytes: equal strings may be different ones.
+  func isSame(as other: OutputConstraint) -> Bool {
+    switch (self, other) {
+    case (.jsonSchema(let one), .jsonSchema(let two)), (.grammar(let one), .grammar(let two)):
+      one.utf8.elementsEqual(two.utf8)
+    default: false
+    }
+  }
+
   /// Compiles it for a vocabulary; throws `requestInvalid` where it cannot be used, or where its
   /// shortest text need not fit into `room` tokens.
   func compiled(_ tokens: TokenTrie, room: Int) throws(InferenceError) -> Grammar {
@@ -50,7 +59,7 @@ final class ConstraintCache {
   func grammar(
     _ constraint: OutputConstraint, _ tokens: TokenTrie, room: Int
   ) throws(InferenceError) -> Grammar {
-    if let place = grammars.firstIndex(where: { $0.constraint == constraint }),
+    if let place = grammars.firstIndex(where: { $0.constraint.isSame(as: constraint) }),
       grammars[place].grammar.leastBytes <= room
     {
       let known = grammars.remove(at: place)

@@ -3,6 +3,8 @@
 package struct AcceptanceRate: Hashable {
   /// Rounds fade so that about the last twenty count.
   private static let memory = 0.95
+  /// Steps without rounds fade so that about the last five hundred count.
+  private static let patience = 0.998
   /// How many tokens of a sequence's own weigh as much as what is known of others.
   private static let priorWeight = 4.0
 
@@ -15,6 +17,12 @@ package struct AcceptanceRate: Hashable {
   package mutating func record(drafted: Int, accepted: Int) {
     self.accepted = self.accepted * Self.memory + Double(accepted)
     tried = tried * Self.memory + Double(min(accepted + 1, drafted))
+  }
+
+  /// Lets what is known count for less, a little at a time: it may not hold for ever.
+  package mutating func fade() {
+    accepted *= Self.patience
+    tried *= Self.patience
   }
 
   /// The chance that the next token is accepted, where `prior` is what others would have.
@@ -43,6 +51,11 @@ package struct AcceptanceRates: Hashable {
   private var rates = Array(repeating: AcceptanceRate(), count: DraftSource.allCases.count)
 
   package init() {}
+
+  /// Fades all.
+  package mutating func fade() {
+    for source in rates.indices { rates[source].fade() }
+  }
 
   package subscript(source: DraftSource) -> AcceptanceRate {
     get { rates[source.rawValue] }

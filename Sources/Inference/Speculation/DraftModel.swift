@@ -4,8 +4,8 @@ import Tensors
 /// numbers, so that tables, sharing and what becomes of rejected tokens are the scheduler's affair
 /// for both.
 ///
-/// Keys and values are a function of the tokens up to their own. So it does not matter if a block
-/// that several sequences share is computed by each of them: it comes out the same.
+/// Keys and values are a function of the tokens up to their own. So a block that several sequences
+/// share is computed for the first of them that drafts.
 final class DraftModel {
   /// A sequence to draft for.
   struct Request {
@@ -74,9 +74,15 @@ final class DraftModel {
     for (index, request) in requests.enumerated() {
       let start = computedTokens(request, takings: takings)
       let count = min(request.tokens.count - start, maxTokens - batch.count)
+      // Also where none fits: what was noted earlier may be of blocks that it has no more.
+      note(request, computed: start + count, takings: takings)
       guard count > 0 else { continue }
       append(request.tokens[start..<start + count], start: start, request)
-      note(request, computed: start + count, takings: takings)
+      // Known tokens are never taken back, and keys and values of the whole batch are stored before
+      // attention reads any: those behind in this batch may rely on whole blocks of them.
+      for place in start / blockTokens..<(start + count) / blockTokens {
+        filled[Int(request.blocks[place])] = takings[Int(request.blocks[place])]
+      }
       guard start + count == request.tokens.count else { continue }
       rows.append(batch.count - 1)
       active.append(index)

@@ -10,7 +10,7 @@ package enum PromptLookup {
   /// What was found.
   package struct Found {
     /// The tokens that followed.
-    package var tokens: ArraySlice<Int32>
+    package var tokens: [Int32]
     /// How many last tokens are the same before them, at most `mostMatch`; 0 where none were found.
     package var match: Int
   }
@@ -22,7 +22,7 @@ package enum PromptLookup {
       var best = (match: leastMatch - 1, end: text.count)
       let last = text.count - 1
       guard count > 0, last >= leastMatch else {
-        return Found(tokens: tokens[text.count...], match: 0)
+        return Found(tokens: [], match: 0)
       }
       var end = last - 1
       while end >= leastMatch - 1 {
@@ -42,10 +42,11 @@ package enum PromptLookup {
         end -= 1
       }
       guard best.match >= leastMatch else {
-        return Found(tokens: tokens[text.count...], match: 0)
+        return Found(tokens: [], match: 0)
       }
       let first = best.end + 1
-      return Found(tokens: tokens[first..<min(first + count, text.count)], match: best.match)
+      return Found(
+        tokens: Array(text[first..<min(first + count, text.count)]), match: best.match)
     }
   }
 }

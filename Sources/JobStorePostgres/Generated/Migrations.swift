@@ -263,5 +263,59 @@ SET LOCAL lock_timeout = '50ms';
 ALTER TABLE millrace.output_chunks ADD CONSTRAINT output_chunks_plain_check CHECK
   (array_ndims(token_ids) = 1 AND array_position(token_ids, NULL) IS NULL) NOT VALID;
 """##),
+    Migration(
+      number: 5, name: "draft-rounds",
+      sql: ##"""
+-- How speculation went, job by job.
+--
+-- It changes the catalog only, and gives up soon where somebody reads the table in a transaction that
+-- is still open; the migrator tries again.
+SET LOCAL lock_timeout = '50ms';
+
+ALTER TABLE millrace.jobs
+  -- Steps in which tokens were drafted.
+  ADD COLUMN draft_rounds bigint NOT NULL DEFAULT 0,
+  -- In how many of these the first drafted token was accepted, in how many the second, and so on.
+  ADD COLUMN accepted_by_position bigint[] NOT NULL DEFAULT '{}';
+
+-- As before, with new columns at the end.
+CREATE OR REPLACE VIEW millrace.job_report AS
+SELECT
+  j.id,
+  j.tenant,
+  j.request_id,
+  j.model,
+  j.model_fingerprint,
+  j.priority,
+  j.labels,
+  j.state,
+  j.attempt,
+  j.finish_reason,
+  j.failure_code,
+  j.failure_message,
+  j.prompt_tokens,
+  j.cached_prompt_tokens,
+  j.output_tokens,
+  j.drafted_tokens,
+  j.accepted_tokens,
+  j.create_time,
+  j.start_time,
+  j.first_token_time,
+  j.finish_time,
+  extract(epoch FROM j.start_time - greatest(j.create_time, j.run_after))::float8
+    AS queue_seconds,
+  extract(epoch FROM j.first_token_time - j.create_time)::float8
+    AS time_to_first_token_seconds,
+  extract(epoch FROM j.finish_time - j.create_time)::float8
+    AS total_seconds,
+  -- From the first token to the end: what a reader sees.
+  (j.output_tokens - 1)
+    / nullif(extract(epoch FROM j.finish_time - j.first_token_time)::float8, 0)
+    AS tokens_per_second,
+  j.draft_rounds,
+  j.accepted_by_position,
+  j.accepted_tokens::float8 / nullif(j.drafted_tokens, 0) AS draft_acceptance
+FROM millrace.jobs AS j;
+"""##),
   ]
 }

@@ -12,6 +12,7 @@ enum JobColumns {
   private static let rest = """
     j.id, j.tenant, j.request_id, j.state, j.attempt, j.epoch, j.executor_id, j.model_fingerprint,
     j.prompt_tokens, j.cached_prompt_tokens, j.output_tokens, j.drafted_tokens, j.accepted_tokens,
+    j.draft_rounds, j.accepted_by_position,
     j.finish_reason, j.failure_code, j.failure_message, j.create_time, j.start_time,
     j.first_token_time, j.finish_time
     """
@@ -34,7 +35,9 @@ extension Job {
         cachedPromptTokens: try row.decode("cached_prompt_tokens"),
         outputTokens: try row.decode("output_tokens"),
         draftedTokens: try row.decode("drafted_tokens"),
-        acceptedTokens: try row.decode("accepted_tokens")),
+        acceptedTokens: try row.decode("accepted_tokens"),
+        draftRounds: try row.decode("draft_rounds"),
+        acceptedByPosition: try row.decode("accepted_by_position")),
       finishReason: try row.decodeCaseIfPresent("finish_reason"),
       failure: try row.decodeCaseIfPresent("failure_code", as: JobFailure.Code.self).map {
         JobFailure(code: $0, message: try row.decode("failure_message"))

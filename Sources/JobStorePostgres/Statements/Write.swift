@@ -22,11 +22,12 @@ extension Statement {
       WITH given AS MATERIALIZED (
         -- The state as a column, lest the index of running jobs be read for each.
         SELECT *, text 'running' AS held FROM unnest(
-          $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18
+          $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+          $19, $20, $21
         ) AS g (
           id, epoch, first_index, start, length, model_fingerprint, prompt_tokens,
-          cached_prompt_tokens, drafted_tokens, accepted_tokens, state, finish_reason, failure_code,
-          failure_message, logprob_start, count_start, top_start, top_length)
+          cached_prompt_tokens, drafted_tokens, accepted_tokens, draft_rounds, position_start,
+          position_length, state, finish_reason, failure_code, failure_message, logprob_start, count_start, top_start, top_length)
       ), locked AS MATERIALIZED (
         SELECT g.* FROM given AS g CROSS JOIN LATERAL (
           SELECT FROM millrace.jobs AS j
@@ -39,12 +40,15 @@ extension Statement {
           model_fingerprint = coalesce(nullif(g.model_fingerprint, ''), j.model_fingerprint),
           prompt_tokens = g.prompt_tokens, cached_prompt_tokens = g.cached_prompt_tokens,
           drafted_tokens = g.drafted_tokens, accepted_tokens = g.accepted_tokens,
+          draft_rounds = g.draft_rounds,
+          accepted_by_position =
+            $29[g.position_start : g.position_start + g.position_length - 1],
           first_token_time = coalesce(
-            j.first_token_time, CASE WHEN g.length > 0 THEN coalesce($26, now()) END),
+            j.first_token_time, CASE WHEN g.length > 0 THEN coalesce($30, now()) END),
           state = coalesce(g.state, j.state),
           finish_reason = g.finish_reason, failure_code = g.failure_code,
           failure_message = g.failure_message,
-          finish_time = CASE WHEN g.state IS NOT NULL THEN coalesce($26, now()) END
+          finish_time = CASE WHEN g.state IS NOT NULL THEN coalesce($30, now()) END
         FROM locked AS g
         WHERE j.id = g.id AND j.epoch = g.epoch AND j.state = g.held
         RETURNING j.id, j.epoch, j.executor_id, j.claim_time, g.first_index, g.start, g.length,
@@ -54,14 +58,14 @@ extension Statement {
           job_id, first_index, token_ids, pieces, offsets_us, logprobs, top_counts, top_token_ids,
           top_logprobs, epoch, executor_id, claim_time, write_time)
         SELECT
-          t.id, t.first_index, $19[t.start : t.start + t.length - 1],
-          $20[t.start : t.start + t.length - 1], $21[t.start : t.start + t.length - 1],
+          t.id, t.first_index, $22[t.start : t.start + t.length - 1],
+          $23[t.start : t.start + t.length - 1], $24[t.start : t.start + t.length - 1],
           -- A slice from NULL on is NULL.
-          $22[t.logprob_start : t.logprob_start + t.length - 1],
-          $23[t.count_start : t.count_start + t.length - 1],
-          $24[t.top_start : t.top_start + t.top_length - 1],
-          $25[t.top_start : t.top_start + t.top_length - 1],
-          t.epoch, t.executor_id, t.claim_time, coalesce($26, now())
+          $25[t.logprob_start : t.logprob_start + t.length - 1],
+          $26[t.count_start : t.count_start + t.length - 1],
+          $27[t.top_start : t.top_start + t.top_length - 1],
+          $28[t.top_start : t.top_start + t.top_length - 1],
+          t.epoch, t.executor_id, t.claim_time, coalesce($30, now())
         FROM target AS t WHERE t.length > 0
       )
       SELECT id FROM target
@@ -92,6 +96,9 @@ private struct WriteColumns {
   private var cachedPromptTokens: [Int64] = []
   private var draftedTokens: [Int64] = []
   private var acceptedTokens: [Int64] = []
+  private var draftRounds: [Int64] = []
+  private var positionStarts: [Int32] = []
+  private var positionLengths: [Int32] = []
   private var states: [String?] = []
   private var reasons: [String?] = []
   private var failureCodes: [String?] = []
@@ -109,6 +116,7 @@ private struct WriteColumns {
   private var counts: [Int32] = []
   private var topTokens: [Int32] = []
   private var topLogprobs: [Float] = []
+  private var acceptedByPosition: [Int64] = []
 
   init(_ writes: [LeaseWrite]) {
     for write in writes {
@@ -119,6 +127,10 @@ private struct WriteColumns {
       cachedPromptTokens.append(write.usage.cachedPromptTokens)
       draftedTokens.append(write.usage.draftedTokens)
       acceptedTokens.append(write.usage.acceptedTokens)
+      draftRounds.append(write.usage.draftRounds)
+      positionStarts.append(Int32(acceptedByPosition.count + 1))
+      positionLengths.append(Int32(write.usage.acceptedByPosition.count))
+      acceptedByPosition += write.usage.acceptedByPosition
       let end = EndColumns(write.end)
       states.append(end.state)
       reasons.append(end.reason)
@@ -150,9 +162,9 @@ private struct WriteColumns {
   var parameters: [any PostgresEncodable] {
     [
       jobs, epochs, firstIndexes, starts, lengths, fingerprints, promptTokens, cachedPromptTokens,
-      draftedTokens, acceptedTokens, states, reasons, failureCodes, failureMessages, logprobStarts,
-      countStarts, topStarts, topLengths, tokens, pieces, offsets, logprobs, counts, topTokens,
-      topLogprobs,
+      draftedTokens, acceptedTokens, draftRounds, positionStarts, positionLengths, states, reasons,
+      failureCodes, failureMessages, logprobStarts, countStarts, topStarts, topLengths, tokens,
+      pieces, offsets, logprobs, counts, topTokens, topLogprobs, acceptedByPosition,
     ]
   }
 }

@@ -279,6 +279,13 @@ public nonisolated struct Millrace_V1_Usage: Sendable {
 
   public var acceptedTokens: Int64 = 0
 
+  /// Steps in which tokens were proposed.
+  public var draftRounds: Int64 = 0
+
+  /// In how many of these the first token proposed was accepted, in how many the second, and so on;
+  /// as long as it has to be.
+  public var acceptedByPosition: [Int64] = []
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -496,7 +503,7 @@ nonisolated extension Millrace_V1_Job: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension Millrace_V1_Usage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Usage"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}prompt_tokens\0\u{3}cached_prompt_tokens\0\u{3}output_tokens\0\u{3}drafted_tokens\0\u{3}accepted_tokens\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}prompt_tokens\0\u{3}cached_prompt_tokens\0\u{3}output_tokens\0\u{3}drafted_tokens\0\u{3}accepted_tokens\0\u{3}draft_rounds\0\u{3}accepted_by_position\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -509,6 +516,8 @@ nonisolated extension Millrace_V1_Usage: SwiftProtobuf.Message, SwiftProtobuf._M
       case 3: try { try decoder.decodeSingularInt64Field(value: &self.outputTokens) }()
       case 4: try { try decoder.decodeSingularInt64Field(value: &self.draftedTokens) }()
       case 5: try { try decoder.decodeSingularInt64Field(value: &self.acceptedTokens) }()
+      case 6: try { try decoder.decodeSingularInt64Field(value: &self.draftRounds) }()
+      case 7: try { try decoder.decodeRepeatedInt64Field(value: &self.acceptedByPosition) }()
       default: break
       }
     }
@@ -530,6 +539,12 @@ nonisolated extension Millrace_V1_Usage: SwiftProtobuf.Message, SwiftProtobuf._M
     if self.acceptedTokens != 0 {
       try visitor.visitSingularInt64Field(value: self.acceptedTokens, fieldNumber: 5)
     }
+    if self.draftRounds != 0 {
+      try visitor.visitSingularInt64Field(value: self.draftRounds, fieldNumber: 6)
+    }
+    if !self.acceptedByPosition.isEmpty {
+      try visitor.visitPackedInt64Field(value: self.acceptedByPosition, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -539,6 +554,8 @@ nonisolated extension Millrace_V1_Usage: SwiftProtobuf.Message, SwiftProtobuf._M
     if lhs.outputTokens != rhs.outputTokens {return false}
     if lhs.draftedTokens != rhs.draftedTokens {return false}
     if lhs.acceptedTokens != rhs.acceptedTokens {return false}
+    if lhs.draftRounds != rhs.draftRounds {return false}
+    if lhs.acceptedByPosition != rhs.acceptedByPosition {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

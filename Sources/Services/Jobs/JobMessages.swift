@@ -69,6 +69,8 @@ extension Usage {
     message.outputTokens = outputTokens
     message.draftedTokens = draftedTokens
     message.acceptedTokens = acceptedTokens
+    message.draftRounds = draftRounds
+    message.acceptedByPosition = acceptedByPosition
     return message
   }
 }

@@ -29,8 +29,8 @@ struct Bench: AsyncParsableCommand {
   @Option(
     help: ArgumentHelp(
       """
-      Prompts to use in turn, one a line, in place of tokens without meaning: what drafts are worth \
-      depends on them.
+      Prompts to use in turn, one a line: what drafts are worth depends on them. [tokens without \
+      meaning]
       """,
       valueName: "file"))
   var prompts: String?

@@ -65,6 +65,7 @@ struct Generate: AsyncParsableCommand {
         started: start, loaded: loaded, firstToken: firstToken ?? .now, ended: .now,
         tokens: result.ids.count)
       result.speculation = Generated.Drafts(engine.statistics)
+      result.timings.count(engine.statistics)
       if json {
         try Output.json(result)
       } else {
@@ -136,8 +137,15 @@ struct Timings: Encodable {
   var timeToFirstTokenSeconds = 0.0
   var decodeSeconds = 0.0
   var tokensPerSecond = 0.0
+  /// What it took to find out which tokens a constraint allows, for each choice; absent without one.
+  var maskSecondsPerToken: Double?
 
   init() {}
+
+  mutating func count(_ statistics: EngineStatistics) {
+    guard statistics.maskedChoices > 0 else { return }
+    maskSecondsPerToken = statistics.maskSeconds / Double(statistics.maskedChoices)
+  }
 
   init(
     started: ContinuousClock.Instant, loaded: ContinuousClock.Instant,
@@ -152,7 +160,9 @@ struct Timings: Encodable {
   func line(tokens: Int, finishReason: String) -> String {
     let first = String(format: "%.1f", timeToFirstTokenSeconds * 1_000)
     let rate = String(format: "%.1f", tokensPerSecond)
+    let masks = maskSecondsPerToken.map { String(format: " · masks %.1f µs a token", $0 * 1e6) }
     return "\(tokens) tokens (\(finishReason)) · time to first token \(first) ms · \(rate) tokens/s"
+      + (masks ?? "")
   }
 }
 

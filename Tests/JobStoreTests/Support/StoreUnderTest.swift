@@ -74,7 +74,9 @@ struct StoreUnderTest: Sendable {
   ) -> LeaseWrite {
     LeaseWrite(
       lease: lease, chunk: index.map { chunk(from: $0, tokens) }, modelFingerprint: "fingerprint",
-      usage: Usage(promptTokens: 4, draftedTokens: 2, acceptedTokens: 1), end: end)
+      usage: Usage(
+        promptTokens: 4, draftedTokens: 2, acceptedTokens: 1, draftRounds: 1,
+        acceptedByPosition: [1]), end: end)
   }
 
   static func chunk(from index: Int, _ tokens: [Int32]) -> OutputChunk {
