@@ -66,7 +66,7 @@ def cases(options):
                     options, batch, mode=mode, prompts=options.prompts
                 ),
             )
-    if options.repeating:
+    if not options.short:
         for mode in ("off", "lookup"):
             yield (
                 f"Millrace, {'plain' if mode == 'off' else 'lookup'}, text that repeats itself",
@@ -86,11 +86,14 @@ def main():
     parser.add_argument("--target", type=pathlib.Path, required=True)
     parser.add_argument("--draft", type=pathlib.Path, required=True)
     parser.add_argument("--prompts", type=pathlib.Path, default=HERE / "prompts.txt")
-    parser.add_argument("--repeating", type=pathlib.Path, help="prompts for lookup")
+    parser.add_argument(
+        "--repeating", type=pathlib.Path, default=HERE / "repeating.txt", help="prompts for lookup"
+    )
     parser.add_argument("--batch", default="1,4,32")
     parser.add_argument("--decode-tokens", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--short", action="store_true", help="without texts that repeat themselves")
     parser.add_argument("--alone", action="store_true", help="without llama.cpp")
     parser.add_argument("--preload", type=pathlib.Path, help="a library for llama.cpp's process")
     options = parser.parse_args()
