@@ -20,7 +20,7 @@ struct ExecutorTests {
   @Test("hands its jobs back when it shuts down, and the next one goes on where it stopped")
   func handBack() async throws {
     let scene = try Scene()
-    let ids = try await scene.submit((0..<4).map { Scene.spec($0, maxTokens: 1_100) })
+    let ids = try await scene.submit((0..<4).map { Scene.steadySpec($0) })
     try await scene.withExecutor(scene.stalling, configuration: Scene.narrow) { _ in
       for id in ids { try await scene.wait(id) { $0.usage.outputTokens > 3 } }
     }
@@ -50,13 +50,7 @@ struct ExecutorTests {
   @Test("stops a job that is cancelled, and frees its place for the others")
   func cancel() async throws {
     let scene = try Scene()
-    let long = try await scene.submit(
-      (0..<4).map { index in
-        var spec = Scene.spec(index, maxTokens: 1_100)
-        // The end of text is never chosen: sampled early, it would end a job within the limit.
-        spec.sampling.logitBias = [2: -100]
-        return spec
-      })
+    let long = try await scene.submit((0..<4).map { Scene.steadySpec($0) })
     // No long job can end by itself, so the next one finds a place only where one was cancelled.
     try await scene.withExecutor(scene.stalling, configuration: Scene.narrow) { executor in
       for id in long { try await scene.wait(id) { $0.usage.outputTokens > 0 } }
@@ -130,7 +124,7 @@ struct ExecutorTests {
   @Test("fails a half-done job whose model was replaced, and says so")
   func modelChanged() async throws {
     let scene = try Scene()
-    let ids = try await scene.submit([Scene.spec(1, maxTokens: 1_100)])
+    let ids = try await scene.submit([Scene.steadySpec(1)])
     try await scene.commit(3, of: ids[0])
     let other = try TinyModel(seed: 2)
     var served = scene.served
@@ -145,7 +139,7 @@ struct ExecutorTests {
   @Test("drains when asked: hands its jobs back and claims no more, but lives on")
   func drain() async throws {
     let scene = try Scene()
-    let ids = try await scene.submit([Scene.spec(1, maxTokens: 1_100)])
+    let ids = try await scene.submit([Scene.steadySpec(1)])
     try await scene.withExecutor(scene.stalling, configuration: Scene.narrow) { executor in
       try await scene.wait(ids[0]) { $0.usage.outputTokens > 0 }
       #expect(try await scene.store.drain(executor.id))

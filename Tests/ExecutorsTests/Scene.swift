@@ -23,7 +23,17 @@ struct Scene {
   }
 
   /// A store that goes away for good once a job has some output, so that no long job can end.
-  var stalling: FaultyStore { FaultyStore(store, outputLimit: 100) }
+  var stalling: FaultyStore { FaultyStore(store, outputLimit: 1_000) }
+
+  /// A job for a store that stalls: one that does not end before, and whose tokens come one by one,
+  /// like those of the others, so that none is far ahead when the store takes no more of any.
+  static func steadySpec(_ index: Int) -> GenerationSpec {
+    var spec = spec(index, maxTokens: 1_100)
+    spec.speculation = .off
+    // The end of text is never chosen.
+    spec.sampling.logitBias = [2: -100]
+    return spec
+  }
 
   static func spec(_ index: Int, maxTokens: Int32 = 60) -> GenerationSpec {
     GenerationSpec(
@@ -100,7 +110,7 @@ struct Scene {
         sequence: 1, promptTokens: tiny.model.encodePrompt(text),
         options: SamplingOptions(
           maxTokens: Int(parameters.maxTokens), temperature: parameters.temperature,
-          seed: parameters.seed)))
+          seed: parameters.seed, logitBias: parameters.logitBias)))
     var tokens: [GeneratedToken] = []
     while engine.hasWork { tokens += try engine.step().flatMap(\.tokens) }
     return (tokens.map(\.token), tokens.map(\.text).joined())
