@@ -5,11 +5,11 @@
 
 import argparse
 import json
-import os
 import pathlib
 import statistics
-import subprocess
 import sys
+
+from programs import run
 
 HERE = pathlib.Path(__file__).parent
 PREFILL = {"name": "prefill 512", "prompt": 512, "decode": 2, "batch": "1"}
@@ -17,16 +17,6 @@ DECODE = {
     "135m": {"name": "decode", "prompt": 128, "decode": 64, "batch": "1,8,16,32"},
     "1b": {"name": "decode", "prompt": 128, "decode": 32, "batch": "1,8,16,32"},
 }
-
-
-def run(command, preload=None):
-    environment = os.environ | ({"LD_PRELOAD": str(preload)} if preload else {})
-    done = subprocess.run(
-        [str(each) for each in command], capture_output=True, text=True, env=environment
-    )
-    if done.returncode != 0:
-        sys.exit(f"{command[0]} failed:\n{done.stderr}")
-    return json.loads(done.stdout)
 
 
 def arguments(model, work, threads):

@@ -5,25 +5,16 @@ medians.
 """
 
 import argparse
-import json
-import os
 import pathlib
 import statistics
-import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "engine"))
+
+from programs import run  # noqa: E402
+
 PEER_DRAFTS = (3, 5, 8)
-
-
-def run(command, preload=None):
-    environment = os.environ | ({"LD_PRELOAD": str(preload)} if preload else {})
-    done = subprocess.run(
-        [str(each) for each in command], capture_output=True, text=True, env=environment
-    )
-    if done.returncode != 0:
-        sys.exit(f"{command[0]} failed:\n{done.stderr}")
-    return json.loads(done.stdout)
 
 
 def ours(options, batch, *, mode, prompts):

@@ -111,11 +111,11 @@ extension Engine {
     var verdict = Verdict()
     let options = sequence.request.options
     for index in 0...drafts.count {
-      var rules = TokenRules()
-      let seconds = ContinuousClock().measure { rules = sequence.rules() } / .seconds(1)
-      if rules.mask != nil {
+      let start = sequence.isConstrained ? ContinuousClock.now : nil
+      let rules = sequence.rules()
+      if let start {
         verdict.maskedChoices += 1
-        verdict.maskSeconds += seconds
+        verdict.maskSeconds += start.duration(to: .now) / .seconds(1)
       }
       let choice = sampler.choose(
         logits: pass.logits(at: firstRow + index), options: options, history: sequence.history,

@@ -59,6 +59,9 @@ final class RunningSequence {
     return (token, finish)
   }
 
+  /// Whether its text must be one of a grammar.
+  var isConstrained: Bool { grammar != nil }
+
   /// Which tokens may come next, behind `drafted` ones that are not output yet.
   func rules(behind drafted: [Int32] = []) -> TokenRules {
     let count = outputCount + drafted.count
