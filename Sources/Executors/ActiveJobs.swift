@@ -7,14 +7,18 @@ package import JobQueue
 /// (claims, lost leases), the engines' thread (tokens), and the write-back (commits). A job leaves
 /// when its end is committed or its lease is lost.
 package struct ActiveJobs {
-  private struct Entry {
+  struct Entry {
     let lease: Lease
     let model: String
     let fingerprint: String
     let claimTime: ContinuousClock.Instant
+    /// The sequences that it has in the model's engine at most.
+    let places: Int
     var usage: Usage
-    /// The output index after the last token from the engine.
+    /// The index after the last token from the engine, among those of all outputs.
     var nextIndex: Int
+    /// How far the engine is with each output, as far as it has told of them.
+    var outputs: [OutputProgress]
     var uncommitted: OutputChunk?
     var end: JobEnd?
     /// A write of this job is on its way.
@@ -24,6 +28,15 @@ package struct ActiveJobs {
 
     var isEnded: Bool { end != nil }
     var hasNews: Bool { uncommitted != nil || end != nil }
+  }
+
+  /// How far the engine is with one output of a job.
+  struct OutputProgress {
+    /// Its tokens so far.
+    var tokens: Int
+    /// Why it has ended. This is committed with the job's end only: the engine tells it again where
+    /// the job is taken up again.
+    var finish: JobQueue.FinishReason?
   }
 
   private var entries: [UInt64: Entry] = [:]
@@ -39,9 +52,11 @@ package struct ActiveJobs {
 
   package init() {}
 
-  /// Jobs that occupy a place in a model's engine.
-  func occupied(_ model: String) -> Int {
-    entries.values.count { $0.model == model && !$0.isEnded }
+  /// The places in a model's engine that jobs occupy.
+  package func occupied(_ model: String) -> Int {
+    entries.values.reduce(0) { places, entry in
+      entry.model == model && !entry.isEnded ? places + entry.places : places
+    }
   }
 
   func holds(_ id: JobID) -> Bool { sequences[id] != nil }
@@ -49,8 +64,10 @@ package struct ActiveJobs {
   // MARK: Claims
 
   /// Takes a claimed job in. Returns its sequence number.
+  /// - Parameter places: the sequences that it has in the engine at most.
   package mutating func begin(
-    _ claimed: ClaimedJob, promptTokens: Int, fingerprint: String, at now: ContinuousClock.Instant
+    _ claimed: ClaimedJob, promptTokens: Int, places: Int = 1, fingerprint: String,
+    at now: ContinuousClock.Instant
   ) -> UInt64 {
     let sequence = nextSequence
     nextSequence += 1
@@ -58,7 +75,8 @@ package struct ActiveJobs {
     usage.promptTokens = Int64(promptTokens)
     entries[sequence] = Entry(
       lease: claimed.lease, model: claimed.job.spec.model, fingerprint: fingerprint,
-      claimTime: now, usage: usage, nextIndex: claimed.committedTokens.count)
+      claimTime: now, places: places, usage: usage, nextIndex: claimed.committedTokens.count,
+      outputs: claimed.tokensByOutput.map { OutputProgress(tokens: $0.count) })
     sequences[claimed.job.id] = sequence
     return sequence
   }
@@ -84,41 +102,17 @@ package struct ActiveJobs {
 
   /// Notes what a step of the engine brought.
   package mutating func record(_ output: SequenceOutput, at now: ContinuousClock.Instant) {
-    guard var entry = entries[output.sequence], !entry.isEnded else { return }
-    if !output.tokens.isEmpty {
-      let offset = entry.claimTime.duration(to: now).microseconds
-      let chunk = OutputChunk(
-        firstIndex: output.firstIndex, tokens: output.tokens.map(\.token),
-        pieces: output.tokens.map(\.text),
-        offsetsMicroseconds: Array(repeating: offset, count: output.tokens.count),
-        logprobs: output.tokens.first?.logprob == nil ? nil : output.tokens.map(TokenLogprobs.init))
-      guard chunk.firstIndex == entry.nextIndex else {
-        entry.end = .failed(
-          JobFailure(code: .engine, message: "the engine skipped or repeated output tokens"))
-        entries[output.sequence] = entry
-        noteNews(of: output.sequence)
-        return
-      }
-      // A job taken up again finds its own prefix; what counts is how its first token came about.
-      if chunk.firstIndex == 0 {
-        entry.usage.cachedPromptTokens = Int64(output.cachedPromptTokens)
-      }
-      entry.usage.countRound(drafted: output.draftedTokens, accepted: output.acceptedTokens)
-      entry.nextIndex = chunk.endIndex
-      uncommittedTokens += chunk.tokens.count
-      if entry.uncommitted == nil {
-        entry.uncommitted = chunk
-      } else {
-        entry.uncommitted?.append(chunk)
-      }
+    let sequence = output.sequence
+    guard entries[sequence]?.isEnded == false, let before = entries[sequence]?.nextIndex else {
+      return
     }
-    if let failure = output.failure {
-      entry.end = .failed(JobFailure(failure))
-    } else if let finish = output.finish {
-      entry.end = .succeeded(JobQueue.FinishReason(finish))
+    do throws(JobFailure) {
+      try entries[sequence]?.take(output, at: now)
+    } catch {
+      entries[sequence]?.end = .failed(error)
     }
-    entries[output.sequence] = entry
-    noteNews(of: output.sequence)
+    uncommittedTokens += (entries[sequence]?.nextIndex ?? before) - before
+    noteNews(of: sequence)
   }
 
   /// Ends a job that the engine could not run.

@@ -225,17 +225,22 @@ public final class Executor: Service {
       }
       guard let input = spec.prompt else { throw JobFailure.corrupt }
       let prompt = try served.model.tokens(of: input)
-      guard served.hasRoom(for: prompt.count, output: claimed.committedTokens.count) else {
-        return conclude(claimed, .succeeded(.length), fingerprint: fingerprint)
+      let options = SamplingOptions(spec.sampling)
+      let resumed = claimed.tokensByOutput
+      guard served.hasRoom(for: prompt.count, output: resumed.map(\.count).max() ?? 0) else {
+        let others = resumed.dropFirst().map { _ in JobQueue.FinishReason.length }
+        return conclude(
+          claimed, .succeeded(.length, alternatives: others), fingerprint: fingerprint)
       }
       let sequence = active.withLock {
-        $0.begin(claimed, promptTokens: prompt.count, fingerprint: fingerprint, at: .now)
+        $0.begin(
+          claimed, promptTokens: prompt.count, places: options.places, fingerprint: fingerprint,
+          at: .now)
       }
       loop.add(
         GenerationRequest(
-          sequence: sequence, promptTokens: prompt, resumedTokens: claimed.committedTokens,
-          options: SamplingOptions(spec.sampling), speculation: Inference.Speculation(spec),
-          priority: Int(spec.priority),
+          sequence: sequence, promptTokens: prompt, resumedOutputs: resumed, options: options,
+          speculation: Inference.Speculation(spec), priority: Int(spec.priority),
           cacheSalt: claimed.job.tenant),
         to: served.name)
     } catch {

@@ -26,6 +26,7 @@ public struct ServedModel: Sendable {
   /// Whether a job that is taken up again may go on. One that began under a larger context may have
   /// reached the end of this one already; what it has is its output then. Whether a new one fits is
   /// for the engine to say.
+  /// - Parameter output: the tokens that it has; where it has several outputs, those of the longest.
   func hasRoom(for promptTokens: Int, output: Int) -> Bool {
     output == 0 || promptTokens < contextLength && promptTokens + output <= contextLength
   }
@@ -73,7 +74,9 @@ public struct ServedModels: ModelCatalog {
   public func violation(of sampling: SamplingParameters, model name: String) -> FieldViolation? {
     guard let served = served.first(where: { $0.name == name }) else { return nil }
     do {
-      try SamplingOptions(sampling).check(for: served.model)
+      let options = SamplingOptions(sampling)
+      try options.check(for: served.model)
+      try options.checkPlaces(most: served.options.maxSequences)
       return nil
     } catch {
       return FieldViolation(field: error.context["field"] ?? "", description: error.message)
@@ -117,7 +120,23 @@ extension SamplingOptions {
       stop: parameters.stop, stopTokens: Set(parameters.stopTokens ?? []),
       logprobs: parameters.logprobs.map(Int.init), logitBias: parameters.logitBias,
       constraint: parameters.jsonSchema.map { .jsonSchema($0) }
-        ?? parameters.grammar.map { .grammar($0) })
+        ?? parameters.grammar.map { .grammar($0) },
+      outputs: Int(parameters.outputs ?? 1), strategy: DecodingStrategy(parameters.strategy))
+  }
+}
+
+extension DecodingStrategy {
+  /// The engine's form of how a job searches.
+  init(_ strategy: SamplingParameters.Strategy?) {
+    switch strategy {
+    case nil: self = .sampling
+    case .beam(let width, let lengthPenalty, let stopsEarly):
+      self = .beam(
+        BeamSearchOptions(
+          width: Int(width), lengthPenalty: lengthPenalty, stopsEarly: stopsEarly))
+    case .contrastive(let topK, let alpha):
+      self = .contrastive(ContrastiveSearchOptions(topK: Int(topK), alpha: alpha))
+    }
   }
 }
 

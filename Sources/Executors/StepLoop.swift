@@ -12,7 +12,7 @@ import Synchronization
 final class StepLoop: Sendable {
   /// What the loop tells of.
   enum Event: Sendable {
-    /// The output of one step of one model's engine.
+    /// The output of one step of one model's engine, each of one output of a request.
     case stepped([SequenceOutput], at: ContinuousClock.Instant)
     /// The engine refused the sequence.
     case refused(sequence: UInt64, InferenceError)
@@ -218,7 +218,7 @@ private final class EngineSlot {
     do {
       let outputs = try engine.step(besideOthers: besideOthers)
       guard !outputs.isEmpty else { return }
-      for output in outputs where output.finish != nil || output.failure != nil {
+      for output in outputs where output.isLast || output.failure != nil {
         running.remove(output.sequence)
       }
       deliver(.stepped(outputs, at: .now))

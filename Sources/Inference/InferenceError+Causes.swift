@@ -28,4 +28,20 @@ extension InferenceError {
     let code: Code = cause.code == .unsupportedModel ? .modelUnsupported : .modelUnreadable
     self.init(code: code, message: cause.message, context: ["cause": cause.code.rawValue])
   }
+
+  /// No token can be chosen, because of what the model computed.
+  static func notFinite(position: Int) -> InferenceError {
+    InferenceError(
+      code: .notFinite,
+      message: "The model computed logits that are not finite; its weights are likely damaged.",
+      context: ["position": String(position)])
+  }
+
+  /// No token can be chosen, because of what the text must be.
+  static func noTokenFits(position: Int) -> InferenceError {
+    InferenceError(
+      code: .requestInvalid,
+      message: "No token of the vocabulary continues the text as its grammar wants it.",
+      context: ["position": String(position)])
+  }
 }

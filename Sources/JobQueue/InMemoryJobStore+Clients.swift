@@ -85,8 +85,8 @@ extension InMemoryJobStore {
   public func output(
     of id: JobID, from index: Int, maxTokens: Int
   ) async throws(JobStoreError) -> OutputPage? {
-    let start = min(max(index, 0), Int(JobLimits.maxTokens))
-    let limit = min(max(maxTokens, 1), Int(JobLimits.maxTokens))
+    let start = min(max(index, 0), JobLimits.outputTokens)
+    let limit = min(max(maxTokens, 1), JobLimits.outputTokens)
     return state.withLock { state in
       guard let entry = state.jobs[id] else { return nil }
       let chunks = entry.chunks.filter { chunk in

@@ -29,8 +29,7 @@ extension InMemoryJobStore {
           }
           entry.claimTime = now
           state.jobs[id] = entry
-          result.jobs.append(
-            ClaimedJob(job: entry.job, committedTokens: entry.chunks.flatMap(\.tokens)))
+          result.jobs.append(ClaimedJob(job: entry.job, committed: entry.chunks))
         }
         if candidates.count > room { result.modelsWithMore.insert(model) }
       }

@@ -31,19 +31,27 @@ extension Prompt {
 }
 
 extension LeaseWrite {
-  /// The write as stores keep it: an empty chunk is none, and U+0000, which PostgreSQL's text
-  /// cannot hold and a model's bytes can spell, becomes U+FFFD, in memory as in the database.
+  /// The write as stores keep it: an empty chunk is none, one of output 0 alone says nothing of
+  /// outputs, and U+0000, which PostgreSQL's text cannot hold and a model's bytes can spell, becomes
+  /// U+FFFD, in memory as in the database.
   package func storable() throws(JobStoreError) -> LeaseWrite {
     var write = self
     if let chunk = write.chunk {
       let count = chunk.tokens.count
       guard chunk.firstIndex >= 0, chunk.pieces.count == count,
-        chunk.offsetsMicroseconds.count == count, chunk.logprobs.map({ $0.count == count }) ?? true
+        chunk.offsetsMicroseconds.count == count, chunk.logprobs.map({ $0.count == count }) ?? true,
+        chunk.outputs.map({ $0.count == count }) ?? true
       else {
         throw JobStoreError(
           code: .invalid, message: "a chunk's arrays must have one element per token")
       }
+      guard chunk.outputs?.allSatisfy(JobLimits.outputNumbers.contains) ?? true else {
+        throw JobStoreError(
+          code: .invalid,
+          message: "a job's outputs are numbered from 0 to \(JobLimits.outputs - 1)")
+      }
       write.chunk = count == 0 ? nil : chunk
+      if chunk.outputs?.allSatisfy({ $0 == 0 }) ?? false { write.chunk?.outputs = nil }
       write.chunk?.pieces = chunk.pieces.map(\.withoutNull)
     }
     if case .failed(var failure) = write.end {

@@ -43,8 +43,9 @@ extension InMemoryJobStore.Entry {
     case nil:
       guard [.running, .succeeded, .failed].contains(job.state) else { return false }
       return write.chunk.map { $0.endIndex <= committed } ?? false
-    case .succeeded(let reason):
+    case .succeeded(let reason, let alternatives):
       return job.state == .succeeded && job.finishReason == reason
+        && job.alternativeFinishReasons == alternatives
         && (write.chunk.map { $0.endIndex == committed } ?? true)
     case .failed(let failure):
       return job.state == .failed && job.failure?.code == failure.code

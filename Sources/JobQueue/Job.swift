@@ -15,6 +15,8 @@ public struct Job: Hashable, Sendable {
   public var modelFingerprint: String?
   public var usage: Usage
   public var finishReason: FinishReason?
+  /// Why the outputs after the first came to their ends, in their order.
+  public var alternativeFinishReasons: [FinishReason]
   public var failure: JobFailure?
   public var createTime: Timestamp
   public var startTime: Timestamp?
@@ -25,8 +27,9 @@ public struct Job: Hashable, Sendable {
     id: JobID, tenant: String, requestID: String? = nil, spec: GenerationSpec, state: JobState,
     attempt: Int32 = 0, epoch: Int64 = 0, executor: ExecutorID? = nil,
     modelFingerprint: String? = nil, usage: Usage = Usage(), finishReason: FinishReason? = nil,
-    failure: JobFailure? = nil, createTime: Timestamp, startTime: Timestamp? = nil,
-    firstTokenTime: Timestamp? = nil, finishTime: Timestamp? = nil
+    alternativeFinishReasons: [FinishReason] = [], failure: JobFailure? = nil,
+    createTime: Timestamp, startTime: Timestamp? = nil, firstTokenTime: Timestamp? = nil,
+    finishTime: Timestamp? = nil
   ) {
     self.id = id
     self.tenant = tenant
@@ -39,6 +42,7 @@ public struct Job: Hashable, Sendable {
     self.modelFingerprint = modelFingerprint
     self.usage = usage
     self.finishReason = finishReason
+    self.alternativeFinishReasons = alternativeFinishReasons
     self.failure = failure
     self.createTime = createTime
     self.startTime = startTime
@@ -90,6 +94,7 @@ public struct Usage: Hashable, Codable, Sendable {
   public var promptTokens: Int64
   /// Prompt tokens whose keys and values were found in a cache.
   public var cachedPromptTokens: Int64
+  /// Those of all outputs.
   public var outputTokens: Int64
   /// Output tokens proposed by speculation, and those of them that were accepted.
   public var draftedTokens: Int64

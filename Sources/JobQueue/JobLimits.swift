@@ -2,6 +2,10 @@
 public enum JobLimits {
   public static let defaultMaxTokens: Int32 = 256
   public static let defaultMaxAttempts: Int32 = 10
+  public static let defaultBeamWidth: Int32 = 4
+  public static let defaultLengthPenalty: Float = 1
+  public static let defaultContrastiveTopK: Int32 = 4
+  public static let defaultContrastiveAlpha: Float = 0.6
 
   public static let maxTokens: Int32 = 1_000_000
   public static let maxAttempts: Int32 = 100
@@ -11,6 +15,14 @@ public enum JobLimits {
   public static let stopStrings = 16
   public static let stopStringBytes = 256
   public static let logprobs: Int32 = 20
+  public static let outputs: Int32 = 64
+  /// What outputs of a job are called.
+  public static let outputNumbers = 0..<outputs
+  /// The most tokens of all outputs of a job.
+  public static let outputTokens = Int(outputs) * Int(maxTokens)
+  public static let beamWidth: ClosedRange<Int32> = 2...64
+  public static let lengthPenalty: ClosedRange<Float> = -10...10
+  public static let contrastiveTopK: ClosedRange<Int32> = 2...64
   public static let stopTokens = 16
   public static let constraintBytes = 65_536
   public static let draftTokens: Int32 = 16

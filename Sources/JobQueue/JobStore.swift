@@ -203,7 +203,8 @@ public struct LeaseWrite: Hashable, Sendable {
 
 /// How an executor ends a job.
 public enum JobEnd: Hashable, Sendable {
-  case succeeded(FinishReason)
+  /// With the reason of output 0, and those of the outputs after it where there are several.
+  case succeeded(FinishReason, alternatives: [FinishReason] = [])
   case failed(JobFailure)
 }
 

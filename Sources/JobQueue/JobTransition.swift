@@ -56,9 +56,10 @@ extension Job {
   /// Ends the job as its executor says. Output is appended before.
   package mutating func finish(_ end: JobEnd, at now: Timestamp) {
     switch end {
-    case .succeeded(let reason):
+    case .succeeded(let reason, let alternatives):
       state = .succeeded
       finishReason = reason
+      alternativeFinishReasons = alternatives
     case .failed(let failure):
       state = .failed
       self.failure = failure

@@ -83,11 +83,33 @@ public struct ClaimedJob: Hashable, Sendable {
   public var job: Job
   /// The committed output tokens, from index 0; generation goes on after them.
   public var committedTokens: [Int32]
+  /// Which output each of them belongs to; `nil` where all are of output 0.
+  public var committedOutputs: [Int32]?
 
   public var lease: Lease { Lease(job: job.id, epoch: job.epoch) }
 
-  public init(job: Job, committedTokens: [Int32]) {
+  public init(job: Job, committedTokens: [Int32], committedOutputs: [Int32]? = nil) {
     self.job = job
     self.committedTokens = committedTokens
+    self.committedOutputs = committedOutputs
+  }
+
+  /// - Parameter committed: all committed output of the job.
+  package init(job: Job, committed: [OutputChunk]) {
+    var whole = OutputChunk(firstIndex: 0, tokens: [], pieces: [], offsetsMicroseconds: [])
+    for chunk in committed { whole.append(chunk) }
+    self.init(job: job, committedTokens: whole.tokens, committedOutputs: whole.outputs)
+  }
+
+  /// The committed tokens of each output, up to the last one that has any.
+  public var tokensByOutput: [[Int32]] {
+    guard let committedOutputs else { return committedTokens.isEmpty ? [] : [committedTokens] }
+    var tokens: [[Int32]] = []
+    for (token, output) in zip(committedTokens, committedOutputs)
+    where JobLimits.outputNumbers.contains(output) {
+      while tokens.count <= Int(output) { tokens.append([]) }
+      tokens[Int(output)].append(token)
+    }
+    return tokens
   }
 }

@@ -1,6 +1,6 @@
 /// How the next token is chosen from the model's logits.
 public struct SamplingParameters: Hashable, Codable, Sendable {
-  /// The most output tokens, at least 1.
+  /// The most tokens of an output, at least 1.
   public var maxTokens: Int32
   /// 0 chooses the likeliest token; above 0, logits are divided by it before sampling.
   public var temperature: Float
@@ -35,13 +35,30 @@ public struct SamplingParameters: Hashable, Codable, Sendable {
   public var jsonSchema: String?
   /// The text must be one of this grammar.
   public var grammar: String?
+  /// How many outputs there are of the prompt; `nil` for one.
+  public var outputs: Int32?
+  /// How the sequence of tokens is searched; `nil` chooses one token after the other, as the
+  /// parameters above say.
+  public var strategy: Strategy?
+
+  /// A search that is more than the choice of the next token.
+  public enum Strategy: Hashable, Codable, Sendable {
+    /// Keeps the `width` likeliest texts. They are ranked by the sum of their tokens'
+    /// log-probabilities, divided by their number to the power of `lengthPenalty`; the search ends
+    /// when no other can become one of the best, or, where it stops early, when `width` have ended.
+    case beam(width: Int32, lengthPenalty: Float, stopsEarly: Bool)
+    /// Of the `topK` likeliest tokens takes one that is likely and unlike those before it; `alpha`
+    /// is the weight of the second.
+    case contrastive(topK: Int32, alpha: Float)
+  }
 
   public init(
     maxTokens: Int32 = JobLimits.defaultMaxTokens, temperature: Float = 1, topP: Float = 1,
     topK: Int32 = 0, minP: Float = 0, repetitionPenalty: Float = 1, presencePenalty: Float = 0,
     frequencyPenalty: Float = 0, seed: UInt64, stop: [String] = [], logprobs: Int32? = nil,
     logitBias: [Int32: Float] = [:], typicalP: Float? = nil, minTokens: Int32? = nil,
-    stopTokens: [Int32]? = nil, jsonSchema: String? = nil, grammar: String? = nil
+    stopTokens: [Int32]? = nil, jsonSchema: String? = nil, grammar: String? = nil,
+    outputs: Int32? = nil, strategy: Strategy? = nil
   ) {
     self.maxTokens = maxTokens
     self.temperature = temperature
@@ -60,5 +77,7 @@ public struct SamplingParameters: Hashable, Codable, Sendable {
     self.stopTokens = stopTokens
     self.jsonSchema = jsonSchema
     self.grammar = grammar
+    self.outputs = outputs
+    self.strategy = strategy
   }
 }

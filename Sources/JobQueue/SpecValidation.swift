@@ -96,6 +96,7 @@ extension GenerationSpec {
       found.checkText("sampling.stop[\(index)]", stop, maxBytes: JobLimits.stopStringBytes)
     }
     checkConstraint(&found)
+    checkStrategy(&found)
     if sampling.logitBias.count > JobLimits.logitBiases {
       found.add("sampling.logit_bias", "has over \(JobLimits.logitBiases) entries")
     }
@@ -121,6 +122,31 @@ extension GenerationSpec {
     for (field, text) in [("json_schema", sampling.jsonSchema), ("grammar", sampling.grammar)] {
       guard let text else { continue }
       found.checkText("sampling.\(field)", text, maxBytes: JobLimits.constraintBytes)
+    }
+  }
+
+  private func checkStrategy(_ found: inout Violations) {
+    let outputs = sampling.outputs ?? 1
+    found.check("sampling.n", outputs, in: 1...JobLimits.outputs)
+    switch sampling.strategy {
+    case nil:
+      if outputs > 1, sampling.temperature == 0 {
+        found.add(
+          "sampling.n",
+          "would give the same output each time; ask for a temperature over 0, or for beam")
+      }
+    case .beam(let width, let lengthPenalty, _):
+      found.check("sampling.beam.width", width, in: JobLimits.beamWidth)
+      found.check("sampling.beam.length_penalty", lengthPenalty, in: JobLimits.lengthPenalty)
+      if outputs <= JobLimits.outputs, JobLimits.beamWidth.contains(width), outputs > width {
+        found.add("sampling.n", "must be at most the width of the beam, which is \(width)")
+      }
+    case .contrastive(let topK, let alpha):
+      found.check("sampling.contrastive.top_k", topK, in: JobLimits.contrastiveTopK)
+      found.check("sampling.contrastive.alpha", alpha, in: 0...1)
+      if (2...JobLimits.outputs).contains(outputs) {
+        found.add("sampling.n", "must be 1 with contrastive, which finds one text")
+      }
     }
   }
 

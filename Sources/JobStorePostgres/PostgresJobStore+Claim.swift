@@ -26,8 +26,10 @@ extension PostgresJobStore {
     var unread: [Job] = []
     for job in answer.jobs {
       switch tokens[job.id] {
-      case .success(let committed)? where committed.count == Int(job.usage.outputTokens):
-        result.jobs.append(ClaimedJob(job: job, committedTokens: committed))
+      case .success(let committed)? where committed.tokens.count == Int(job.usage.outputTokens):
+        result.jobs.append(
+          ClaimedJob(
+            job: job, committedTokens: committed.tokens, committedOutputs: committed.outputs))
       case .success?:
         corrupt.append(
           ClaimRows.Corrupt(lease: job.lease, error: JobStoreError.otherTokens))

@@ -225,8 +225,8 @@ extension PostgresJobStore {
   public func output(
     of id: JobID, from index: Int, maxTokens: Int
   ) async throws(JobStoreError) -> OutputPage? {
-    let start = min(max(index, 0), Int(JobLimits.maxTokens))
-    let limit = min(max(maxTokens, 1), Int(JobLimits.maxTokens))
+    let start = min(max(index, 0), JobLimits.outputTokens)
+    let limit = min(max(maxTokens, 1), JobLimits.outputTokens)
     return try await perform { connection in
       // One snapshot, so that job and chunks are of one moment.
       let rows = try await connection.transaction(

@@ -11,15 +11,35 @@ extension PostgresJobStore {
   private static let readBudget = Duration.seconds(3)
   private static let readTimeout = Duration.seconds(3)
 
+  /// The committed output of a job: its tokens, and which output each belongs to; `nil` where all are
+  /// of output 0.
+  struct CommittedTokens: Sendable {
+    var tokens: [Int32] = []
+    private(set) var outputs: [Int32]?
+
+    fileprivate mutating func append(_ row: Row) throws {
+      let more = try row.decode("token_ids", as: [Int32].self)
+      let moreOutputs = try row.decodeOutputs()
+      guard moreOutputs.map({ $0.count == more.count }) ?? true else {
+        throw PostgresError(code: .decoding, message: "a chunk has not one output per token")
+      }
+      if outputs == nil, moreOutputs != nil { outputs = Array(repeating: 0, count: tokens.count) }
+      outputs? += moreOutputs ?? Array(repeating: 0, count: more.count)
+      tokens += more
+    }
+  }
+
   /// The committed tokens of jobs that were just claimed, in their order.
   ///
   /// Read after the claim is committed: nobody else may write to them any more, and what was read
   /// counts however long the rest takes.
   /// - Returns: per job its tokens, or why they cannot be read; nothing for those that time did not
   ///   suffice for, or that the database was away for.
-  func committedTokens(of jobs: [Job]) async -> [JobID: Result<[Int32], any Error>] {
-    var found: [JobID: Result<[Int32], any Error>] = [:]
-    for job in jobs where job.usage.outputTokens == 0 { found[job.id] = .success([]) }
+  func committedTokens(of jobs: [Job]) async -> [JobID: Result<CommittedTokens, any Error>] {
+    var found: [JobID: Result<CommittedTokens, any Error>] = [:]
+    for job in jobs where job.usage.outputTokens == 0 {
+      found[job.id] = .success(CommittedTokens())
+    }
     let end = ContinuousClock.now + Self.readBudget
     for batch in Self.batches(of: jobs.filter { $0.usage.outputTokens != 0 }) {
       do throws(JobStoreError) {
@@ -29,7 +49,7 @@ extension PostgresJobStore {
           ])
           return Self.tokensPerJob(rows[1])
         }
-        for id in batch { found[id] = tokens[id] ?? .success([]) }
+        for id in batch { found[id] = tokens[id] ?? .success(CommittedTokens()) }
       } catch {
         logger.warning(
           "The output of claimed jobs cannot be read; they go back to the queue",
@@ -57,14 +77,14 @@ extension PostgresJobStore {
     return batches
   }
 
-  private static func tokensPerJob(_ rows: Rows) -> [JobID: Result<[Int32], any Error>] {
-    var tokens: [JobID: [Int32]] = [:]
+  private static func tokensPerJob(_ rows: Rows) -> [JobID: Result<CommittedTokens, any Error>] {
+    var tokens: [JobID: CommittedTokens] = [:]
     var unreadable: [JobID: any Error] = [:]
     for row in rows {
       guard let uuid = try? row.decode("job_id", as: UUID.self) else { continue }
       let id = JobID(uuid)
       do {
-        tokens[id, default: []] += try row.decode("token_ids", as: [Int32].self)
+        try tokens[id, default: CommittedTokens()].append(row)
       } catch {
         unreadable[id] = error
       }

@@ -71,6 +71,7 @@ private struct CommittedState {
   var state: JobState
   var outputTokens: Int64
   var finishReason: FinishReason?
+  var alternativeFinishReasons: [FinishReason]
   var failureCode: JobFailure.Code?
 
   init(row: Row) throws {
@@ -78,6 +79,7 @@ private struct CommittedState {
     state = try row.decodeCase("state")
     outputTokens = try row.decode("output_tokens")
     finishReason = try row.decodeCaseIfPresent("finish_reason")
+    alternativeFinishReasons = try row.decodeCases("alternative_finish_reasons")
     failureCode = try row.decodeCaseIfPresent("failure_code")
   }
 
@@ -93,8 +95,9 @@ private struct CommittedState {
       guard state == .running || state == .succeeded || state == .failed else { return false }
       // With neither chunk nor end there was nothing to commit but usage.
       return chunkEnd.map { $0 <= outputTokens } ?? false
-    case .succeeded(let reason):
+    case .succeeded(let reason, let alternatives):
       return state == .succeeded && finishReason == reason
+        && alternativeFinishReasons == alternatives
         && (chunkEnd.map { $0 == outputTokens } ?? true)
     case .failed(let failure):
       return state == .failed && failureCode == failure.code

@@ -54,6 +54,17 @@ package struct KeyValueLayer {
     mk_kv_write(&view, block, offset, key, value)
   }
 
+  /// Copies all that one block holds over another one.
+  package func copy(from: Int32, to: Int32) {
+    func copy(_ base: UnsafeMutableRawPointer, bytes: Int) {
+      (base + Int(to) * bytes).copyMemory(from: base + Int(from) * bytes, byteCount: bytes)
+    }
+    copy(keys, bytes: shape.keyBytes)
+    copy(values, bytes: shape.valueBytes)
+    copy(scales, bytes: shape.scaleBytes)
+    copy(scales + scaleCount, bytes: shape.scaleBytes)
+  }
+
   /// A head's elements as values are stored: rounded up to a multiple of 16.
   package static func paddedDimension(_ headDimension: Int) -> Int {
     (headDimension + 15) / 16 * 16

@@ -82,6 +82,81 @@ struct ActiveJobsTests {
     #expect(Set(jobs.leases.map(\.job)).count == 2)
   }
 
+  private static func output(
+    _ sequence: UInt64, _ output: Int, _ index: Int, finish: Inference.FinishReason? = nil,
+    isLast: Bool = false
+  ) -> SequenceOutput {
+    var made = Self.output(sequence, index)
+    (made.output, made.finish, made.isLast) = (output, finish, isLast)
+    return made
+  }
+
+  @Test("puts the tokens of several outputs into one sequence, and ends with the last of them")
+  func severalOutputs() throws {
+    var (jobs, sequences) = Self.make(1)
+    let sequence = sequences[0]
+    for output in [0, 2, 1] { jobs.record(Self.output(sequence, output, 0), at: .now) }
+    jobs.record(Self.output(sequence, 1, 1, finish: .stop), at: .now)
+    let first = try #require(jobs.takeWrites(limit: 1).first)
+    #expect(first.write.chunk?.firstIndex == 0)
+    #expect(first.write.chunk?.outputs == [0, 2, 1, 1])
+    #expect(first.write.end == nil)
+    var hasLeft = jobs.didWrite(sequence, first.write, .written)
+    #expect(!hasLeft)
+    jobs.record(Self.output(sequence, 2, 1, finish: .stopString), at: .now)
+    jobs.record(Self.output(sequence, 0, 1, finish: .length, isLast: true), at: .now)
+    let second = try #require(jobs.takeWrites(limit: 1).first)
+    #expect(second.write.chunk?.firstIndex == 4)
+    #expect(second.write.chunk?.outputs == [2, 0])
+    #expect(second.write.end == .succeeded(.length, alternatives: [.stop, .stopString]))
+    hasLeft = jobs.didWrite(sequence, second.write, .written)
+    #expect(hasLeft)
+  }
+
+  @Test("goes on with several outputs where they stopped, also with one that had ended")
+  func resumedOutputs() throws {
+    var jobs = ActiveJobs()
+    var claimed = Self.claimed(0)
+    (claimed.committedTokens, claimed.committedOutputs) = ([7, 7, 7], [0, 1, 1])
+    let sequence = jobs.begin(claimed, promptTokens: 1, places: 2, fingerprint: "f", at: .now)
+    var ended = Self.output(sequence, 1, 2, finish: .stop)
+    ended.tokens = []
+    jobs.record(ended, at: .now)
+    jobs.record(Self.output(sequence, 0, 1, finish: .length, isLast: true), at: .now)
+    let write = try #require(jobs.takeWrites(limit: 1).first).write
+    #expect(write.chunk?.firstIndex == 3)
+    #expect(write.chunk?.outputs == nil)
+    #expect(write.end == .succeeded(.length, alternatives: [.stop]))
+  }
+
+  @Test("fails a job whose engine repeats a token of one output")
+  func repeatedToken() throws {
+    var (jobs, sequences) = Self.make(1)
+    for index in [0, 0] { jobs.record(Self.output(sequences[0], 1, index), at: .now) }
+    let write = try #require(jobs.takeWrites(limit: 1).first).write
+    #expect(write.chunk?.tokens.count == 1)
+    guard case .failed(let failure) = write.end else {
+      Issue.record("the job goes on")
+      return
+    }
+    #expect(failure.code == .engine)
+  }
+
+  @Test("counts the places that jobs have in the engine, until they end")
+  func places() {
+    var jobs = ActiveJobs()
+    let sequences = [1, 3, 4].enumerated().map { index, places in
+      jobs.begin(
+        Self.claimed(index), promptTokens: 1, places: places, fingerprint: "f", at: .now)
+    }
+    #expect(jobs.occupied("tiny") == 8)
+    #expect(jobs.occupied("other") == 0)
+    jobs.record(Self.output(sequences[1], 0, 0, finish: .stop), at: .now)
+    #expect(jobs.occupied("tiny") == 8)
+    jobs.record(Self.output(sequences[1], 1, 0, finish: .stop, isLast: true), at: .now)
+    #expect(jobs.occupied("tiny") == 5)
+  }
+
   @Test("notes what was cached of the prompt with the first token, and leaves it at that")
   func cachedPromptTokens() throws {
     var (jobs, sequences) = Self.make(1)

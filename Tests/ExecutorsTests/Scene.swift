@@ -100,23 +100,55 @@ struct Scene {
     return page
   }
 
-  /// What the engine makes of a spec by itself: the undisturbed output.
-  func undisturbed(_ spec: GenerationSpec) throws -> (tokens: [Int32], text: String) {
-    guard case .text(let text) = try #require(spec.prompt) else { return ([], "") }
+  /// One output of a job, token by token.
+  struct Told {
+    var tokens: [Int32] = []
+    var pieces: [String] = []
+    var finish: JobQueue.FinishReason?
+
+    var text: String { pieces.joined() }
+  }
+
+  /// What the engine makes of a spec by itself: the undisturbed outputs.
+  func undisturbed(_ spec: GenerationSpec) throws -> [Told] {
+    guard case .text(let text) = try #require(spec.prompt) else { return [] }
     let engine = try Engine(model: tiny.model, options: served.options)
-    let parameters = spec.sampling
     try engine.add(
       GenerationRequest(
         sequence: 1, promptTokens: tiny.model.encodePrompt(text),
-        options: SamplingOptions(
-          maxTokens: Int(parameters.maxTokens), temperature: parameters.temperature,
-          seed: parameters.seed, logitBias: parameters.logitBias)))
-    var tokens: [GeneratedToken] = []
-    while engine.hasWork { tokens += try engine.step().flatMap(\.tokens) }
-    return (tokens.map(\.token), tokens.map(\.text).joined())
+        options: Self.options(spec.sampling)))
+    var told: [Told] = []
+    while engine.hasWork {
+      for output in try engine.step() {
+        while told.count <= output.output { told.append(Told()) }
+        told[output.output].tokens += output.tokens.map(\.token)
+        told[output.output].pieces += output.tokens.map(\.text)
+        if let finish = output.finish {
+          told[output.output].finish = JobQueue.FinishReason(rawValue: finish.rawValue)
+        }
+      }
+    }
+    return told
   }
 
-  /// Commits the first tokens of a job as an executor would that then hands it back.
+  /// The engine's form of what the tests' specs hold.
+  private static func options(_ parameters: SamplingParameters) -> SamplingOptions {
+    let strategy: DecodingStrategy =
+      switch parameters.strategy {
+      case nil: .sampling
+      case .beam(let width, let penalty, let stopsEarly):
+        .beam(
+          BeamSearchOptions(width: Int(width), lengthPenalty: penalty, stopsEarly: stopsEarly))
+      case .contrastive(let topK, let alpha):
+        .contrastive(ContrastiveSearchOptions(topK: Int(topK), alpha: alpha))
+      }
+    return SamplingOptions(
+      maxTokens: Int(parameters.maxTokens), temperature: parameters.temperature,
+      seed: parameters.seed, logitBias: parameters.logitBias,
+      outputs: Int(parameters.outputs ?? 1), strategy: strategy)
+  }
+
+  /// Commits the first tokens of a job's outputs as an executor would that then hands it back.
   func commit(_ count: Int, of id: JobID) async throws {
     let executor = ExecutorID()
     try await store.register(
@@ -125,10 +157,16 @@ struct Scene {
     let claimed = try #require(
       try await store.claim(ClaimRequest(executor: executor, room: ["tiny": 1])).jobs.first)
     #expect(claimed.job.id == id)
-    let tokens = try undisturbed(claimed.job.spec).tokens.prefix(count)
-    let chunk = OutputChunk(
-      firstIndex: 0, tokens: Array(tokens), pieces: tokens.map { _ in "" },
-      offsetsMicroseconds: tokens.map { _ in 0 })
+    var chunk = OutputChunk(firstIndex: 0, tokens: [], pieces: [], offsetsMicroseconds: [])
+    for (index, output) in try undisturbed(claimed.job.spec).enumerated() {
+      let tokens = output.tokens.prefix(count)
+      chunk.append(
+        OutputChunk(
+          firstIndex: chunk.endIndex, tokens: Array(tokens),
+          pieces: Array(output.pieces.prefix(count)),
+          offsetsMicroseconds: tokens.map { _ in 0 },
+          outputs: index == 0 ? nil : tokens.map { _ in Int32(index) }))
+    }
     let write = LeaseWrite(
       lease: claimed.lease, chunk: chunk, modelFingerprint: tiny.model.fingerprint,
       usage: Usage(), end: nil)
@@ -136,14 +174,31 @@ struct Scene {
     try await store.deregister(executor)
   }
 
-  /// Checks that a job succeeded with exactly the undisturbed output, in contiguous chunks.
+  /// The outputs that are in a page.
+  static func told(in page: OutputPage) -> [Told] {
+    var told: [Told] = []
+    for chunk in page.chunks {
+      for run in chunk.runs {
+        while told.count <= run.output { told.append(Told()) }
+        told[run.output].tokens += chunk.tokens[run.range]
+        told[run.output].pieces += chunk.pieces[run.range]
+      }
+    }
+    return told
+  }
+
+  /// Checks that a job succeeded with exactly the undisturbed outputs, in contiguous chunks.
   func check(_ page: OutputPage) async throws {
     let job = try #require(try await store.job(page.job.id, tenant: nil))
     let expected = try undisturbed(job.spec)
+    let found = Self.told(in: page)
     #expect(page.job.state == .succeeded)
-    #expect(page.chunks.flatMap(\.tokens) == expected.tokens)
-    #expect(page.chunks.map(\.text).joined() == expected.text)
-    #expect(page.job.usage.outputTokens == Int64(expected.tokens.count))
+    #expect(found.map(\.tokens) == expected.map(\.tokens))
+    #expect(found.map(\.text) == expected.map(\.text))
+    #expect(page.job.finishReason == expected.first?.finish)
+    #expect(page.job.alternativeFinishReasons == expected.dropFirst().map(\.finish))
+    let count = expected.reduce(0) { $0 + $1.tokens.count }
+    #expect(page.job.usage.outputTokens == Int64(count))
     var next = 0
     for chunk in page.chunks {
       #expect(chunk.firstIndex == next)
@@ -151,7 +206,7 @@ struct Scene {
     }
     if page.job.spec.sampling.logprobs != nil {
       let logprobs = page.chunks.flatMap { $0.logprobs ?? [] }
-      #expect(logprobs.count == expected.tokens.count)
+      #expect(logprobs.count == count)
       #expect(logprobs.allSatisfy { $0.top.count == 2 && $0.logprob <= 0 })
     }
   }

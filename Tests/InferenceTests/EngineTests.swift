@@ -89,7 +89,8 @@ struct EngineTests {
     let outputs = try engine.step()
     #expect(
       outputs == [
-        SequenceOutput(sequence: 1, firstIndex: 2, finish: .length, trailingText: "\u{FFFD}")
+        SequenceOutput(
+          sequence: 1, firstIndex: 2, finish: .length, trailingText: "\u{FFFD}", isLast: true)
       ])
     #expect(!engine.hasWork && engine.statistics.kvBlocksInUse == 0)
     var ended = request(SamplingOptions(maxTokens: 5))

@@ -9,6 +9,11 @@ struct Generation: Hashable {
   var finish: FinishReason?
   var failure: InferenceError.Code?
   var trailing = ""
+  /// Further outputs of the same request, by number.
+  var alternatives: [Int: Generation] = [:]
+
+  /// The tokens of all outputs, in order.
+  var outputs: [[Int32]] { [tokens] + alternatives.sorted { $0.key < $1.key }.map(\.value.tokens) }
 
   var text: String { pieces.joined() + trailing }
 }
@@ -36,6 +41,12 @@ func generate(
 
 extension Generation {
   mutating func take(_ output: SequenceOutput) {
+    guard output.output == 0 else {
+      var first = output
+      first.output = 0
+      alternatives[output.output, default: Generation()].take(first)
+      return
+    }
     tokens += output.tokens.map(\.token)
     pieces += output.tokens.map(\.text)
     logprobs += output.tokens.compactMap { $0.logprob?.bitPattern }

@@ -13,7 +13,13 @@ struct SchedulerSimulation {
   private struct Sequence {
     let arrival: Scheduler.Arrival
     let number: Int
+    /// Counts forks; they stand behind what they come from.
+    var fork = 0
+    /// Tokens from the first on that are given, and not made from what was computed.
+    var given: Int
     var tokens: [Int32]
+
+    var rank: (Int, Int, Int) { (-arrival.priority, number, fork) }
   }
 
   private let limits: Scheduler.Limits
@@ -32,6 +38,8 @@ struct SchedulerSimulation {
   private(set) var cancelled = 0
   /// Drafted tokens that were accepted.
   private(set) var accepted = 0
+  /// Sequences that were forked from others.
+  private(set) var forks = 0
   var statistics: Scheduler.Statistics { scheduler.statistics }
   var evictions: Int { scheduler.pool.evictions }
 
@@ -83,7 +91,8 @@ struct SchedulerSimulation {
         tokenLimit: Int.random(in: known.count + 1...contextLength, using: &numbers),
         priority: Int.random(in: 0...2, using: &numbers),
         salt: [nil, "tenant"].randomElement(using: &numbers) ?? nil)
-      live[arrival.sequence] = Sequence(arrival: arrival, number: arrived, tokens: known)
+      live[arrival.sequence] = Sequence(
+        arrival: arrival, number: arrived, given: known.count, tokens: known)
       scheduler.add(arrival)
     }
   }
@@ -97,17 +106,28 @@ struct SchedulerSimulation {
     #expect(works.reduce(0) { $0 + $1.drafts } <= limits.drafts)
     #expect(works.allSatisfy { $0.count >= 1 && $0.count <= limits.chunk })
     #expect(Set(works.map(\.sequence)).count == works.count)
-    // Nobody starves: whoever is first by priority, then age, always goes on.
-    let first = live.values.min {
-      (-$0.arrival.priority, $0.number) < (-$1.arrival.priority, $1.number)
-    }
-    guard let first, works.contains(where: { $0.sequence == first.arrival.sequence }) else {
+    // Nobody starves: whoever is first by priority, then age, always goes on, or a fork of it.
+    let first = live.values.min { $0.rank < $1.rank }
+    guard let first, works.contains(where: { live[$0.sequence]?.number == first.number }) else {
       Issue.record("The first in rank has nothing to do")
       return false
     }
     let drafts = works.map { draft($0) }
     let computed = zip(works, drafts).map { compute($0, $1) }
-    for (index, work) in works.enumerated() { postprocess(work, drafts[index], computed[index]) }
+    var resting: [(sequence: UInt64, token: Int32)] = []
+    for (index, work) in works.enumerated() {
+      // Some rest with all their tokens computed until all others are done with the step.
+      if work.isLast, drafts[index].isEmpty, Int.random(in: 0..<10, using: &numbers) == 0,
+        let value = computed[index].last
+      {
+        scheduler.postprocess(work)
+        resting.append((work.sequence, Self.next(value)))
+      } else {
+        postprocess(work, drafts[index], computed[index])
+      }
+    }
+    for each in resting { fork(each.sequence) }
+    for each in resting { append(each.token, to: each.sequence) }
     #expect(scheduler.problem == nil)
     // From the last arrival on, the first in rank is never held up, so that there is an end.
     let isInTime = stepsSinceArrival <= 60 * contextLength
@@ -168,23 +188,51 @@ struct SchedulerSimulation {
     guard !tokens.isEmpty else { return }
     accepted += tokens.count - 1
     live[work.sequence]?.tokens += tokens
-    let count = sequence.tokens.count + tokens.count
-    #expect(count <= sequence.arrival.tokenLimit)
-    guard count == sequence.arrival.tokenLimit else { return }
-    check(work.sequence)
-    leave(work.sequence)
+    endIfFull(work.sequence)
+  }
+
+  private mutating func endIfFull(_ id: UInt64) {
+    guard let sequence = live[id] else { return }
+    #expect(sequence.tokens.count <= sequence.arrival.tokenLimit)
+    guard sequence.tokens.count == sequence.arrival.tokenLimit else { return }
+    check(id)
+    leave(id)
     finished += 1
+  }
+
+  /// Lets up to two copies of a resting sequence, or of a part of it, go on with a token each.
+  private mutating func fork(_ parent: UInt64) {
+    for _ in 0..<Int.random(in: 0...2, using: &numbers) where live.count < limits.tokens {
+      guard var new = live[parent] else { return }
+      forks += 1
+      let id = UInt64(1_000_000 + forks)
+      let count = Int.random(in: max(new.tokens.count - 3, 1)...new.tokens.count, using: &numbers)
+      if let copy = scheduler.fork(parent, into: id, tokens: count) {
+        cache[Int(copy.to)] = cache[Int(copy.from)]
+      }
+      new.fork = forks
+      new.tokens.removeLast(new.tokens.count - count)
+      new.given = count + 1
+      live[id] = new
+      append(Int32.random(in: 0...1, using: &numbers), to: id)
+    }
+  }
+
+  private mutating func append(_ token: Int32, to id: UInt64) {
+    scheduler.append(token, to: id)
+    live[id]?.tokens.append(token)
+    endIfFull(id)
   }
 
   private func check(_ id: UInt64) {
     guard let sequence = live[id] else { return }
-    let known = sequence.arrival.tokens.count
     var value = Self.value(salt: sequence.arrival.salt)
     for (position, token) in sequence.tokens.enumerated() {
-      if position >= known { #expect(token == Self.next(value)) }
+      if position >= sequence.given { #expect(token == Self.next(value)) }
       value = Self.value(value, token)
     }
     #expect(scheduler.tokens(of: id) == sequence.tokens)
+    let known = sequence.arrival.tokens.count
     #expect(scheduler.cachedPromptTokens(of: id) <= min(known - 1, sequence.arrival.promptTokens))
   }
 

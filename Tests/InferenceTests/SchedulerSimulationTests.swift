@@ -12,6 +12,7 @@ struct SchedulerSimulationTests {
     var hitTokens = 0
     var evictions = 0
     var accepted = 0
+    var forks = 0
     for seed in UInt64(1)...150 {
       var simulation = SchedulerSimulation(seed: seed, caching: caching)
       simulation.run()
@@ -21,11 +22,14 @@ struct SchedulerSimulationTests {
       hitTokens += simulation.statistics.prefixHitTokens
       evictions += simulation.evictions
       accepted += simulation.accepted
+      forks += simulation.forks
     }
     print(
       "\(finished) finished, \(cancelled) cancelled, \(preemptions) preemptions, \(hitTokens) "
-        + "tokens found, \(evictions) evictions, \(accepted) drafted tokens accepted")
+        + "tokens found, \(evictions) evictions, \(accepted) drafted tokens accepted, \(forks) forks"
+    )
     #expect(finished > 1_000 && cancelled > 100 && preemptions > 1_000 && accepted > 1_000)
+    #expect(forks > 1_000)
     #expect(caching ? hitTokens > 10_000 && evictions > 1_000 : hitTokens + evictions == 0)
   }
 }

@@ -26,6 +26,64 @@ enum TalePrompts {
 
   /// As many prompts, each greedy and seeded with a setting of its own.
   static func requests(_ model: LanguageModel, count: Int) throws -> [GenerationRequest] {
+    try requests(model, count: count) { numbers in
+      SamplingOptions(
+        temperature: Float.random(in: 0.5...1.5, using: &numbers),
+        topK: Bool.random(using: &numbers) ? 40 : 0,
+        topP: Bool.random(using: &numbers) ? 0.9 : 1,
+        minP: Bool.random(using: &numbers) ? 0.05 : 0,
+        repetitionPenalty: Bool.random(using: &numbers) ? 1.1 : 1)
+    }
+  }
+
+  /// As many prompts, each greedy and in a strategy with settings of its own.
+  static func requestsOfAllStrategies(
+    _ model: LanguageModel, count: Int
+  ) throws -> [GenerationRequest] {
+    try requests(model, count: count) { numbers in
+      var options = Self.anySettings(&numbers)
+      switch Int.random(in: 0..<6, using: &numbers) {
+      case 0: options.outputs = Int.random(in: 2...4, using: &numbers)
+      case 1:
+        options.strategy = .beam(
+          BeamSearchOptions(
+            width: Int.random(in: 2...4, using: &numbers),
+            lengthPenalty: Float.random(in: -1...2, using: &numbers),
+            stopsEarly: Bool.random(using: &numbers)))
+        options.outputs = Int.random(in: 1...2, using: &numbers)
+      case 2:
+        options.strategy = .contrastive(
+          ContrastiveSearchOptions(
+            topK: Int.random(in: 2...4, using: &numbers),
+            alpha: Float.random(in: 0...1, using: &numbers)))
+      case 3:
+        options.minTokens = 0
+        options.constraint = [
+          .grammar("root ::= [a-z ]+ \", \" [a-z ]+ \".\""),
+          .jsonSchema(#"{"type": "array", "items": {"enum": ["fox", "king", 7, null]}}"#),
+        ].randomElement(using: &numbers)
+      default: break
+      }
+      return options
+    }
+  }
+
+  /// Settings of everything that changes which token is drawn and when an output ends.
+  private static func anySettings(_ numbers: inout SeededNumbers) -> SamplingOptions {
+    func maybe<Value>(_ value: Value, _ other: Value) -> Value {
+      Bool.random(using: &numbers) ? value : other
+    }
+    return SamplingOptions(
+      minTokens: maybe(3, 0), temperature: Float.random(in: 0.5...1.5, using: &numbers),
+      topK: maybe(40, 0), typicalP: maybe(0.9, 1), topP: maybe(0.9, 1), minP: maybe(0.02, 0),
+      repetitionPenalty: maybe(1.1, 1), presencePenalty: maybe(0.4, 0),
+      frequencyPenalty: maybe(0.2, 0), stop: maybe([" the", "ing"], []),
+      stopTokens: maybe([300], []), logitBias: maybe([280: 2, 290: -3], [:]))
+  }
+
+  private static func requests(
+    _ model: LanguageModel, count: Int, _ settings: (inout SeededNumbers) -> SamplingOptions
+  ) throws -> [GenerationRequest] {
     var numbers = SeededNumbers(seed: 2_000)
     return try (0..<count).flatMap { index in
       let text = try [openings, heroes, deeds, endings].enumerated().map { place, parts in
@@ -33,16 +91,12 @@ enum TalePrompts {
           + (try #require(parts.randomElement(using: &numbers)))
       }.joined()
       let prompt = model.encodePrompt(text)
-      let seeded = SamplingOptions(
-        temperature: Float.random(in: 0.5...1.5, using: &numbers),
-        topK: Bool.random(using: &numbers) ? 40 : 0,
-        topP: Bool.random(using: &numbers) ? 0.9 : 1,
-        minP: Bool.random(using: &numbers) ? 0.05 : 0,
-        repetitionPenalty: Bool.random(using: &numbers) ? 1.1 : 1, seed: UInt64(index))
+      var other = settings(&numbers)
+      other.seed = UInt64(index)
       let length = Int.random(in: 4...28, using: &numbers)
-      return [SamplingOptions(), seeded].enumerated().map { kind, options in
+      return [SamplingOptions(), other].enumerated().map { kind, options in
         var options = options
-        options.maxTokens = length
+        options.maxTokens = options.constraint == nil ? length : length + 8
         options.logprobs = 1
         return GenerationRequest(
           sequence: UInt64(2 * index + kind), promptTokens: prompt, options: options)

@@ -41,6 +41,34 @@ struct SpecValidationTests {
     Case(field: "spec.sampling.logprobs") { $0.sampling.logprobs = 21 },
     Case(field: "spec.sampling.logit_bias") { $0.sampling.logitBias = [256: 1] },
     Case(field: "spec.sampling.logit_bias") { $0.sampling.logitBias = [1: .nan] },
+    Case(field: "spec.sampling.n") { $0.sampling.outputs = 0 },
+    Case(field: "spec.sampling.n") { $0.sampling.outputs = 65 },
+    Case(field: "spec.sampling.n") {
+      ($0.sampling.outputs, $0.sampling.temperature) = (2, 0)
+    },
+    Case(field: "spec.sampling.n") {
+      $0.sampling.outputs = 5
+      $0.sampling.strategy = .beam(width: 4, lengthPenalty: 1, stopsEarly: false)
+    },
+    Case(field: "spec.sampling.n") {
+      $0.sampling.outputs = 2
+      $0.sampling.strategy = .contrastive(topK: 4, alpha: 0.5)
+    },
+    Case(field: "spec.sampling.beam.width") {
+      $0.sampling.strategy = .beam(width: 1, lengthPenalty: 1, stopsEarly: false)
+    },
+    Case(field: "spec.sampling.beam.width") {
+      $0.sampling.strategy = .beam(width: 65, lengthPenalty: 1, stopsEarly: false)
+    },
+    Case(field: "spec.sampling.beam.length_penalty") {
+      $0.sampling.strategy = .beam(width: 2, lengthPenalty: .nan, stopsEarly: true)
+    },
+    Case(field: "spec.sampling.contrastive.top_k") {
+      $0.sampling.strategy = .contrastive(topK: 1, alpha: 0.5)
+    },
+    Case(field: "spec.sampling.contrastive.alpha") {
+      $0.sampling.strategy = .contrastive(topK: 4, alpha: 1.5)
+    },
     Case(field: "spec.priority") { $0.priority = 1_001 },
     Case(field: "spec.max_attempts") { $0.maxAttempts = 0 },
     Case(field: "spec.deadline") { $0.deadline = Timestamp(microsecondsSinceEpoch: 5) },
@@ -107,5 +135,12 @@ struct SpecValidationTests {
     #expect(Samples.spec().violations(catalog: catalog, now: .now).isEmpty)
     let chat = Samples.spec { $0.prompt = .messages([ChatMessage(role: "user", content: "x")]) }
     #expect(chat.violations(catalog: catalog, now: .now).isEmpty)
+    let samples = Samples.spec { $0.sampling.outputs = 64 }
+    #expect(samples.violations(catalog: catalog, now: .now).isEmpty)
+    let search = Samples.spec {
+      ($0.sampling.outputs, $0.sampling.temperature) = (4, 0)
+      $0.sampling.strategy = .beam(width: 4, lengthPenalty: -10, stopsEarly: true)
+    }
+    #expect(search.violations(catalog: catalog, now: .now).isEmpty)
   }
 }

@@ -189,9 +189,13 @@ struct RandomScript {
       let end: JobEnd? =
         chance(5)
         ? chance(3)
-          ? .failed(JobFailure(code: .engine, message: "lost")) : .succeeded(.stop)
+          ? .failed(JobFailure(code: .engine, message: "lost"))
+          : .succeeded(.stop, alternatives: start % 3 == 0 ? [.length] : [])
         : nil
-      writes.append(StoreUnderTest.write(lease, from: chance(6) ? nil : start, tokens, end: end))
+      writes.append(
+        StoreUnderTest.write(
+          lease, from: chance(6) ? nil : start, tokens,
+          outputs: start % 2 == 0 ? nil : tokens.map { $0 % 3 }, end: end))
       committed[lease.job] = start + tokens.count
     }
     let group = writes

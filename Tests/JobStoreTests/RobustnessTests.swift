@@ -21,6 +21,7 @@ import Testing
       "UPDATE millrace.jobs SET output_tokens = 3 WHERE id = $1",
       "DELETE FROM millrace.output_chunks WHERE job_id = $1",
       "UPDATE millrace.output_chunks SET token_ids = '{1,NULL}' WHERE job_id = $1",
+      "UPDATE millrace.output_chunks SET outputs = '{0,64}' WHERE job_id = $1",
     ])
   func corrupt(damage: String) async throws {
     let database = try await MigratedDatabases.shared.make()

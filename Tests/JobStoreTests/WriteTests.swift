@@ -133,9 +133,11 @@ import Testing
       ) -> OutputChunk {
         let count = logprobs?.count ?? job + 1
         let tokens = (0..<count).map { Int32(100 * job + first + $0) }
+        // Some of them of several outputs.
+        let outputs = job == 2 || first == 2 ? tokens.map { $0 % 3 } : nil
         return OutputChunk(
           firstIndex: first, tokens: tokens, pieces: tokens.map { "<\($0)>" },
-          offsetsMicroseconds: tokens.map { Int64($0) * 7 }, logprobs: logprobs)
+          offsetsMicroseconds: tokens.map { Int64($0) * 7 }, logprobs: logprobs, outputs: outputs)
       }
       func top(_ tokens: Int32...) -> TokenLogprobs {
         TokenLogprobs(
@@ -188,12 +190,16 @@ import Testing
   func malformed(kind: StoreKind) async throws {
     try await withStore(kind) { test in
       let (_, lease) = try await test.running()
-      var write = StoreUnderTest.write(lease, from: 0, [1, 2])
-      write.chunk?.pieces = ["one"]
-      let bad = write
-      await #expect {
-        try await test.store.write([bad])
-      } throws: { ($0 as? JobStoreError)?.code == .invalid }
+      var pieces = StoreUnderTest.write(lease, from: 0, [1, 2])
+      pieces.chunk?.pieces = ["one"]
+      let outputs = [[1], [0, -1], [0, 64]].map {
+        StoreUnderTest.write(lease, from: 0, [1, 2], outputs: $0)
+      }
+      for bad in [pieces] + outputs {
+        await #expect {
+          try await test.store.write([bad])
+        } throws: { ($0 as? JobStoreError)?.code == .invalid }
+      }
     }
   }
 }

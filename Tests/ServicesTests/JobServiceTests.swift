@@ -49,6 +49,7 @@ struct JobServiceTests {
         $0.spec.sampling.logprobs = 3
         $0.spec.sampling.logitBias = [1: 2.5]
         $0.spec.sampling.sample = Millrace_V1_SampleStrategy()
+        $0.spec.sampling.n = 1
         $0.spec.speculation.mode = .off
         $0.spec.priority = -3
         $0.spec.maxAttempts = 4

@@ -70,6 +70,8 @@ class Watched:
     text: str = ""
     logprobs: list = dataclasses.field(default_factory=list)
     states: list = dataclasses.field(default_factory=list)
+    # Of each output, its tokens and its text.
+    outputs: dict = dataclasses.field(default_factory=dict)
     next: int = 0
     finished: job_pb2.Job | None = None
 
@@ -83,6 +85,9 @@ class Watched:
             self.tokens += event.tokens.token_ids
             self.logprobs += event.tokens.logprobs
             self.text += event.tokens.text
+            output = self.outputs.setdefault(event.tokens.output, [[], ""])
+            output[0] += event.tokens.token_ids
+            output[1] += event.tokens.text
             self.next += len(event.tokens.token_ids)
         elif kind == "state":
             self.states.append(event.state.state)
@@ -172,6 +177,13 @@ class Client:
 def outputs(jobs):
     """What must be the same in each run of the same specifications."""
     return [(list(job.token_ids), job.text, job.finish_reason) for job in jobs]
+
+
+def every_output(job):
+    """The same of one job with several outputs: each of them."""
+    return [
+        (list(each.token_ids), each.text, each.finish_reason) for each in [job, *job.alternatives]
+    ]
 
 
 def details(error):

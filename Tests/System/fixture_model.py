@@ -32,8 +32,20 @@ def pieces():
     return found
 
 
-def write(path, seed=20_260_101):
-    """Writes the model as GGUF, with float32 weights."""
+def few_pieces():
+    """A vocabulary of six tokens: specials and three letters."""
+    kinds = gguf.TokenType
+    letters = [(letter, -1.0, kinds.NORMAL) for letter in "abc"]
+    return [
+        ("<unk>", 0.0, kinds.UNKNOWN),
+        ("<s>", 0.0, kinds.CONTROL),
+        ("</s>", 0.0, kinds.CONTROL),
+        *letters,
+    ]
+
+
+def write(path, seed=20_260_101, vocabulary=None):
+    """Writes the model as GGUF, with float32 weights; with all pieces unless told."""
     random = numpy.random.default_rng(seed)
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_name("random test model")
@@ -45,8 +57,8 @@ def write(path, seed=20_260_101):
     writer.add_head_count_kv(KEY_VALUE_HEADS)
     writer.add_rope_dimension_count(HEAD_WIDTH)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(VOCABULARY)
-    vocabulary = pieces()
+    vocabulary = vocabulary or pieces()
+    writer.add_vocab_size(len(vocabulary))
     writer.add_tokenizer_model("llama")
     writer.add_token_list([text for text, _, _ in vocabulary])
     writer.add_token_scores([score for _, score, _ in vocabulary])
@@ -63,7 +75,7 @@ def write(path, seed=20_260_101):
         writer.add_tensor(f"{name}.weight", numpy.ones(WIDTH, dtype=numpy.float32))
 
     key_value_width = KEY_VALUE_HEADS * HEAD_WIDTH
-    add("token_embd", VOCABULARY, WIDTH, scale=1)
+    add("token_embd", len(vocabulary), WIDTH, scale=1)
     for layer in range(LAYERS):
         block = f"blk.{layer}"
         add_ones(f"{block}.attn_norm")
@@ -76,7 +88,7 @@ def write(path, seed=20_260_101):
         add(f"{block}.ffn_up", FEED_FORWARD, WIDTH, scale=0.2)
         add(f"{block}.ffn_down", WIDTH, FEED_FORWARD, scale=0.2)
     add_ones("output_norm")
-    add("output", VOCABULARY, WIDTH, scale=0.3)
+    add("output", len(vocabulary), WIDTH, scale=0.3)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -88,15 +88,20 @@ final class DecoderPass {
     guard !rows.isEmpty else { return }
     let width = configuration.width
     for (index, row) in rows.enumerated() {
-      compute.rmsNorm(
-        hidden.base + row * width, weight: weights.outputNorm, count: width,
-        epsilon: configuration.rmsEpsilon, out: finals.values.base + index * width)
+      finalState(row: row, out: finals.values.base + index * width)
       if weights.output.type.quantizesActivations {
         finals.quantize(token: index, columns: width, path: compute.path)
       }
     }
     project(
       [Projection(weights: weights.output, out: logits.base)], finals, tokens: rows.count)
+  }
+
+  /// The final hidden state of a row of the last batch, from which its logits are computed.
+  func finalState(row: Int, out: UnsafeMutablePointer<Float>) {
+    compute.rmsNorm(
+      hidden.base + row * configuration.width, weight: weights.outputNorm,
+      count: configuration.width, epsilon: configuration.rmsEpsilon, out: out)
   }
 
   /// The logits of the row at a place in what `computeLogits` was given last.

@@ -64,6 +64,12 @@ package struct BlockPool {
     return block
   }
 
+  /// One more user of a block that has one.
+  package mutating func retain(_ block: Int32) {
+    assert(users[Int(block)] > 0, "a block without users was shared")
+    users[Int(block)] += 1
+  }
+
   /// One user fewer. The last one leaves a published block to be kept, and any other free.
   package mutating func release(_ block: Int32) {
     assert(users[Int(block)] > 0, "a block was released twice")

@@ -33,6 +33,11 @@ final class KeyValueCache {
   /// One layer's part.
   subscript(layer: Int) -> KeyValueLayer { layers[layer] }
 
+  /// Copies a block's keys and values, of all layers, over those of another one.
+  func copy(_ copy: BlockCopy) {
+    for layer in layers { layer.copy(from: copy.from, to: copy.to) }
+  }
+
   /// Bytes of one block over all layers.
   static func blockBytes(
     _ configuration: ModelConfiguration, storage: KeyValueStorage, blockTokens: Int

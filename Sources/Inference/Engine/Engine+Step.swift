@@ -1,6 +1,3 @@
-import Grammars
-import Tensors
-
 extension Engine {
   /// Computes one step: a token for every running sequence that is past its prompt, those drafted
   /// for it, and as much of the prompts of the others as budget and cache allow.
@@ -28,17 +25,15 @@ extension Engine {
     if drafts.allSatisfy(\.isEmpty) { speculationRecord.acceptance.fade() }
     pass.run(batch)
     pass.computeLogits(rows: rows)
-    let last = works.indices.filter { works[$0].isLast }
-    let verdicts = verify(last.map { works[$0] }, last.map { drafts[$0] })
+    noteStates(works, drafts)
+    let decisions = decisions(works, drafts, plan)
+    let verdicts = verify(decisions)
     if !works.contains(where: \.isPrefill) {
       speculationRecord.cost.record(
         tokens: batch.count, seconds: (clock.now - verifying) / .seconds(1))
     }
     for work in works where !work.isLast { scheduler.postprocess(work) }
-    for (index, verdict) in zip(last, verdicts) {
-      let source = plan.source(works[index].sequence)
-      outputs.append(postprocess(works[index], drafted: drafts[index].count, from: source, verdict))
-    }
+    outputs += postprocess(decisions, verdicts)
     count(works, outputs, seconds: (clock.now - start) / .seconds(1))
     return outputs
   }
@@ -47,13 +42,26 @@ extension Engine {
   public var isDecoding: Bool { scheduler.isDecoding }
 
   private func reportComplete() -> [SequenceOutput] {
-    let outputs = complete.compactMap { id -> SequenceOutput? in
-      guard let sequence = sequences[id], let end = sequence.finishIfComplete() else { return nil }
-      return SequenceOutput(
-        sequence: id, firstIndex: sequence.outputCount, finish: end.finish, trailingText: end.text)
+    let names = complete
+    return names.compactMap { name in
+      guard let sequence = sequences[name], let found = sequence.finishIfComplete() else {
+        return nil
+      }
+      var output = SequenceOutput(
+        sequence: sequence.request.sequence, output: sequence.output,
+        firstIndex: sequence.outputCount, finish: found.finish, trailingText: found.text)
+      drop(name)
+      end(&output, of: sequence.owner)
+      return output
     }
-    for id in complete { remove(id) }
-    return outputs
+  }
+
+  /// Takes note of an output's end, if it is one, or of the end of all of them.
+  func end(_ output: inout SequenceOutput, of owner: RunningRequest) {
+    if output.finish != nil { owner.openOutputs -= 1 }
+    guard output.failure != nil || owner.openOutputs == 0 else { return }
+    output.isLast = true
+    remove(owner.request.sequence)
   }
 
   /// Puts the tokens of all works into the batch, drafted ones behind the last known; returns the
@@ -71,109 +79,65 @@ extension Engine {
     return rows
   }
 
-  /// What became of a sequence in a step.
-  private struct Verdict {
-    var tokens: [GeneratedToken] = []
-    var finish: FinishReason?
-    /// Why the next token cannot be chosen, if that is so.
-    var failure: InferenceError?
-    /// Text released by an end without a token.
-    var trailingText = ""
-    var maskedChoices = 0
-    var maskSeconds = 0.0
-  }
-
-  /// Chooses tokens from the rows of logits, on all threads: of each work the next one, and as long
-  /// as that was the drafted one, the one after it.
-  private func verify(_ works: [Scheduler.Work], _ drafts: [[Int32]]) -> [Verdict] {
-    let running = works.map { sequences[$0.sequence] }
-    var firstRows = [0]
-    for drafted in drafts { firstRows.append((firstRows.last ?? 0) + 1 + drafted.count) }
-    return [Verdict](unsafeUninitializedCapacity: works.count) { buffer, count in
-      buffer.initialize(repeating: Verdict())
-      pass.pool.run(count: works.count) { thread, range in
-        for index in range {
-          guard let sequence = running[index] else { continue }
-          buffer[index] = verify(
-            sequence, drafts[index], firstRow: firstRows[index],
-            position: works[index].start + works[index].count,
-            scratch: samplerScratch.base + thread * sampler.vocabulary)
-        }
-      }
-      count = works.count
+  /// Takes note of what was decided; returns what came out of it.
+  private func postprocess(_ decisions: [Decision], _ verdicts: [Verdict]) -> [SequenceOutput] {
+    for (decision, verdict) in zip(decisions, verdicts) {
+      counters.maskedChoices += verdict.maskedChoices
+      counters.maskSeconds += verdict.maskSeconds
+      guard !decision.isFork else { continue }
+      let accepted = max(verdict.tokens.count - 1, 0)
+      settle(
+        decision.work, drafted: decision.drafts.count, accepted: accepted, decision.source)
+      scheduler.postprocess(decision.work, tokens: verdict.tokens.map(\.token))
     }
-  }
-
-  private func verify(
-    _ sequence: RunningSequence, _ drafts: [Int32], firstRow: Int, position: Int,
-    scratch: UnsafeMutablePointer<Float>
-  ) -> Verdict {
-    var verdict = Verdict()
-    let options = sequence.request.options
-    for index in 0...drafts.count {
-      let start = sequence.isConstrained ? ContinuousClock.now : nil
-      let rules = sequence.rules()
-      if let start {
-        verdict.maskedChoices += 1
-        verdict.maskSeconds += start.duration(to: .now) / .seconds(1)
-      }
-      let choice = sampler.choose(
-        logits: pass.logits(at: firstRow + index), options: options, history: sequence.history,
-        random: Philox.uniform(seed: options.seed, position: position + index),
-        rules: rules, scratch: scratch)
-      guard let choice else {
-        // After accepted tokens, these are told of first: the next step comes to the same.
-        if verdict.tokens.isEmpty { conclude(sequence, rules, position: position, &verdict) }
-        break
-      }
-      let (token, finish) = sequence.append(choice)
-      verdict.tokens.append(token)
-      verdict.finish = finish
-      if finish != nil || index == drafts.count || drafts[index] != choice.token { break }
+    // A fork may take blocks from others, so that these have to be done with the step.
+    var names: [UInt64] = []
+    for (decision, verdict) in zip(decisions, verdicts) {
+      names.append(decision.isFork ? fork(decision, verdict) : decision.work.sequence)
     }
-    return verdict
-  }
-
-  /// Ends a sequence of which no token can be chosen.
-  private func conclude(
-    _ sequence: RunningSequence, _ rules: TokenRules, position: Int, _ verdict: inout Verdict
-  ) {
-    let context = ["position": String(position)]
-    if let mask = rules.mask, mask.count == 0 {
-      guard !mask.mayEnd else {
-        verdict.finish = .stop
-        verdict.trailingText = sequence.finishText()
-        return
+    var outputs: [SequenceOutput] = []
+    for (index, decision) in decisions.enumerated() {
+      let owner = decision.sequence.owner
+      // It may have failed with another one of its sequences.
+      guard requests[owner.request.sequence] === owner else { continue }
+      if owner.isSearch {
+        outputs += advance(owner, names[index], verdicts[index])
+      } else {
+        outputs.append(report(decision, names[index], verdicts[index]))
       }
-      verdict.failure = InferenceError(
-        code: .requestInvalid,
-        message: "No token of the vocabulary continues the text as its grammar wants it.",
-        context: context)
-    } else {
-      verdict.failure = InferenceError(
-        code: .notFinite,
-        message: "The model computed logits that are not finite; its weights are likely damaged.",
-        context: context)
     }
+    return outputs
   }
 
-  private func postprocess(
-    _ work: Scheduler.Work, drafted: Int, from source: DraftSource, _ verdict: Verdict
+  /// Lets a further sample go on behind its first token; returns its name.
+  private func fork(_ decision: Decision, _ verdict: Verdict) -> UInt64 {
+    decision.sequence.table = decision.sequence.owner.takeTable()
+    let name = keep(decision.sequence)
+    if verdict.finish == nil, verdict.failure == nil {
+      fork(decision.work.sequence, into: name, tokens: decision.position)
+      for token in verdict.tokens { scheduler.append(token.token, to: name) }
+    }
+    return name
+  }
+
+  /// Lets a copy of a sequence's first tokens, all unless told, go on by itself.
+  func fork(_ parent: UInt64, into name: UInt64, tokens: Int = .max) {
+    if let copy = scheduler.fork(parent, into: name, tokens: tokens) { cache.copy(copy) }
+  }
+
+  private func report(
+    _ decision: Decision, _ name: UInt64, _ verdict: Verdict
   ) -> SequenceOutput {
-    let accepted = max(verdict.tokens.count - 1, 0)
-    counters.maskedChoices += verdict.maskedChoices
-    counters.maskSeconds += verdict.maskSeconds
-    settle(work, drafted: drafted, accepted: accepted, source)
-    scheduler.postprocess(work, tokens: verdict.tokens.map(\.token))
+    let sequence = decision.sequence
     var output = SequenceOutput(
-      sequence: work.sequence,
-      firstIndex: (sequences[work.sequence]?.outputCount ?? 0) - verdict.tokens.count,
-      tokens: verdict.tokens, finish: verdict.finish,
-      cachedPromptTokens: scheduler.cachedPromptTokens(of: work.sequence),
-      draftedTokens: drafted, acceptedTokens: accepted)
-    output.failure = verdict.failure
-    output.trailingText = verdict.trailingText
-    if output.finish != nil || output.failure != nil { remove(work.sequence) }
+      sequence: sequence.request.sequence, output: sequence.output,
+      firstIndex: sequence.outputCount - verdict.tokens.count, tokens: verdict.tokens,
+      finish: verdict.finish, trailingText: verdict.trailingText, failure: verdict.failure,
+      cachedPromptTokens: scheduler.cachedPromptTokens(of: decision.work.sequence),
+      draftedTokens: decision.drafts.count,
+      acceptedTokens: max(verdict.tokens.count - 1, 0))
+    if output.finish != nil { drop(name) }
+    end(&output, of: sequence.owner)
     return output
   }
 

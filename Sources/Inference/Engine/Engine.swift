@@ -36,9 +36,13 @@ public final class Engine {
   let sampler: TokenSampler
   let samplerScratch: AlignedBuffer<Float>
   var scheduler: Scheduler
+  /// What is in flight, by the caller's names.
+  var requests: [UInt64: RunningRequest] = [:]
+  /// The sequences that work on it, by names of the engine's own.
   var sequences: [UInt64: RunningSequence] = [:]
   /// Resumed sequences that were complete when they came, to be reported by the next step.
   var complete: [UInt64] = []
+  private var names: UInt64 = 0
   private let constraints = ConstraintCache()
   var batch = TokenBatch()
   var counters = EngineStatistics()
@@ -105,11 +109,11 @@ public final class Engine {
   /// Compute threads, the calling one included.
   public var threads: Int { pass.pool.threads }
 
-  /// Sequences in flight, those that wait for room in the cache included.
-  public var activeSequences: Int { sequences.count }
+  /// Places for sequences that are taken, by those that wait for room in the cache too.
+  public private(set) var activeSequences = 0
 
   /// Whether a step would do anything.
-  public var hasWork: Bool { !sequences.isEmpty }
+  public var hasWork: Bool { !requests.isEmpty }
 
   /// What was done so far.
   public var statistics: EngineStatistics {
@@ -123,48 +127,79 @@ public final class Engine {
     return statistics
   }
 
-  /// Whether a request that is valid would be taken in now: whether fewer than `maxSequences` are in
-  /// flight. The cache need not have room for it.
+  /// Whether a request that is valid would be taken in now: whether it has no more sequences than
+  /// there are places free. The cache need not have room for them.
   public func canAdmit(_ request: GenerationRequest) -> Bool {
-    sequences.count < options.maxSequences && sequences[request.sequence] == nil
+    activeSequences + request.options.places <= options.maxSequences
+      && requests[request.sequence] == nil
   }
 
-  /// Takes in a sequence. It has its turn in a step as soon as the cache has room for the beginning
+  /// Takes in a request. It has its turn in a step as soon as the cache has room for the beginning
   /// of it, after those of a higher priority and older ones of the same.
   ///
   /// Throws `requestInvalid` for a field out of range, `promptTooLong` where the context has no
-  /// place for a token of output, `noRoom` where `maxSequences` are in flight now, `outOfMemory`.
+  /// place for a token of output, `noRoom` where too many sequences are in flight now, `outOfMemory`.
   public func add(_ request: GenerationRequest) throws(InferenceError) {
     try validate(request)
     guard canAdmit(request) else {
       throw InferenceError(
         code: .noRoom,
-        message: "The engine is full (\(sequences.count) of \(options.maxSequences) sequences); "
+        message: "The engine is full (\(activeSequences) of \(options.maxSequences) sequences); "
           + "try again when a sequence has ended.")
     }
-    let limit = RunningSequence.tokenLimit(request, contextLength: contextLength)
-    let sequence = RunningSequence(
-      request: request, tokenizer: model.tokenizer, grammar: try grammar(of: request),
-      tokenLimit: limit,
-      table: try BlockTable(capacity: scheduler.pool.blocks(for: limit)))
-    sequences[request.sequence] = sequence
-    counters.peakSequences = max(counters.peakSequences, sequences.count)
-    if sequence.isComplete {
-      complete.append(request.sequence)
-    } else {
-      scheduler.add(
-        Scheduler.Arrival(
-          sequence: request.sequence, tokens: request.promptTokens + request.resumedTokens,
-          promptTokens: request.promptTokens.count, tokenLimit: limit, priority: request.priority,
-          salt: request.cacheSalt))
+    let running = RunningRequest(request, contextLength: contextLength)
+    try checkRoom(running)
+    let grammar = try grammar(of: running)
+    try running.reserveTables(blocks: scheduler.pool.blocks(for: running.tokenLimit))
+    requests[request.sequence] = running
+    activeSequences += request.options.places
+    counters.peakSequences = max(counters.peakSequences, activeSequences)
+    if !running.isSearch {
+      running.unbegun = running.beginning.upperBound..<request.options.outputs
     }
+    for output in running.beginning { begin(output, of: running, grammar) }
   }
 
-  /// Forgets a sequence and frees its place; nothing happens if it is not in flight.
+  private func begin(_ output: Int, of running: RunningRequest, _ grammar: Grammar?) {
+    let sequence = RunningSequence(
+      owner: running, output: output, tokenizer: model.tokenizer, grammar: grammar,
+      table: running.takeTable())
+    let name = keep(sequence)
+    running.beam?.begin(name)
+    guard !sequence.isComplete else {
+      complete.append(name)
+      return
+    }
+    let request = running.request
+    scheduler.add(
+      Scheduler.Arrival(
+        sequence: name, tokens: request.promptTokens + running.resumed(output: output),
+        promptTokens: request.promptTokens.count, tokenLimit: running.tokenLimit,
+        priority: request.priority, salt: request.cacheSalt,
+        computesAll: running.contrastive != nil))
+  }
+
+  /// Gives a sequence a name.
+  func keep(_ sequence: RunningSequence) -> UInt64 {
+    names += 1
+    sequences[names] = sequence
+    sequence.owner.sequences.append(names)
+    return names
+  }
+
+  /// Forgets one sequence of a request.
+  func drop(_ name: UInt64) {
+    guard let sequence = sequences.removeValue(forKey: name) else { return }
+    sequence.owner.didDrop(name, sequence.table)
+    scheduler.remove(name)
+    complete.removeAll { $0 == name }
+  }
+
+  /// Forgets a request and frees its places; nothing happens if it is not in flight.
   public func remove(_ sequence: UInt64) {
-    guard sequences.removeValue(forKey: sequence) != nil else { return }
-    scheduler.remove(sequence)
-    complete.removeAll { $0 == sequence }
+    guard let running = requests.removeValue(forKey: sequence) else { return }
+    for name in running.sequences { drop(name) }
+    activeSequences -= running.request.options.places
   }
 
   private func validate(_ request: GenerationRequest) throws(InferenceError) {
@@ -173,15 +208,19 @@ public final class Engine {
     try check(
       (1...Speculation.maximumTokens).contains(request.speculation.tokens ?? 1),
       "speculation.tokens", "1 to \(Speculation.maximumTokens)")
-    try check(sequences[request.sequence] == nil, "sequence", "one that is not in flight")
+    try check(requests[request.sequence] == nil, "sequence", "one that is not in flight")
+    try request.options.checkPlaces(most: options.maxSequences)
     try check(!request.promptTokens.isEmpty, "promptTokens", "at least one token")
     try check(request.promptTokens.allSatisfy(vocabulary.contains), "promptTokens", "valid ids")
-    try check(request.resumedTokens.allSatisfy(vocabulary.contains), "resumedTokens", "valid ids")
+    let resumed = request.resumedOutputs
+    try check(resumed.joined().allSatisfy(vocabulary.contains), "resumedTokens", "valid ids")
     try check(
-      request.resumedTokens.count <= request.options.maxTokens, "resumedTokens",
-      "at most maxTokens tokens")
+      resumed.count <= request.options.outputs, "resumedOutputs", "at most as many as outputs")
+    let longest = resumed.map(\.count).max() ?? 0
+    try check(
+      longest <= request.options.maxTokens, "resumedTokens", "at most maxTokens tokens")
     guard request.promptTokens.count < contextLength,
-      request.promptTokens.count + request.resumedTokens.count <= contextLength
+      request.promptTokens.count + longest <= contextLength
     else {
       throw InferenceError(
         code: .promptTooLong,
@@ -191,12 +230,26 @@ public final class Engine {
     }
   }
 
+  /// The sequences of a search go on together, so that they must fit into the cache together.
+  private func checkRoom(_ running: RunningRequest) throws(InferenceError) {
+    guard running.isSearch else { return }
+    let places = running.request.options.places
+    let needed = places * (scheduler.pool.blocks(for: running.tokenLimit) + 1)
+    guard needed > scheduler.pool.count else { return }
+    throw InferenceError(
+      code: .requestInvalid,
+      message: "A search over \(places) sequences of up to \(running.tokenLimit) tokens needs "
+        + "\(needed) blocks of the KV cache, which has \(scheduler.pool.count); ask for fewer tokens "
+        + "or a narrower search.",
+      context: ["field": "max_tokens"])
+  }
+
   /// The request's grammar; throws where it cannot be used, or no text of it fits.
-  private func grammar(of request: GenerationRequest) throws(InferenceError) -> Grammar? {
-    guard let constraint = request.options.constraint else { return nil }
-    let limit = RunningSequence.tokenLimit(request, contextLength: contextLength)
+  private func grammar(of running: RunningRequest) throws(InferenceError) -> Grammar? {
+    guard let constraint = running.request.options.constraint else { return nil }
     return try constraints.grammar(
-      constraint, model.tokenTrie, room: limit - request.promptTokens.count)
+      constraint, model.tokenTrie,
+      room: running.tokenLimit - running.request.promptTokens.count)
   }
 
   private func check(_ holds: Bool, _ field: String, _ rule: String) throws(InferenceError) {

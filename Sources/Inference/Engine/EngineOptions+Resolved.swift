@@ -59,7 +59,8 @@ extension EngineOptions {
         + KeyValueCache.blockBytes(
           model.configuration, storage: model.keyValueStorage, blockTokens: kvBlockTokens)
     }
-    let wanted = blocksPerContext * maxSequences
+    // And one each, with which the sequences of one search can always go on together.
+    let wanted = (blocksPerContext + 1) * maxSequences
     let blocks =
       kvCacheBytes.map { $0 / blockBytes }
       ?? min(wanted, max(Self.defaultCacheBytes / blockBytes, blocksPerContext))

@@ -1,12 +1,13 @@
-/// One sequence for the engine to continue.
+/// A prompt for the engine to continue.
 public struct GenerationRequest: Sendable, Hashable {
-  /// The caller's name for the sequence; unique among those in flight.
+  /// The caller's name for the request; unique among those in flight.
   public var sequence: UInt64
   /// The prompt, with the begin-of-text token where the model wants one.
   public var promptTokens: [Int32]
-  /// Output committed earlier, when a sequence is taken up again. The detokenizer and the stop
-  /// matcher are brought to the state they had after these, and nothing is emitted for them.
-  public var resumedTokens: [Int32]
+  /// Output committed earlier, when a request is taken up again: the tokens of each output, none for
+  /// those that are missing at the end. The detokenizer and the stop matcher are brought to the state
+  /// they had after these, and nothing is emitted for them.
+  public var resumedOutputs: [[Int32]]
   /// How to choose tokens and when to end.
   public var options: SamplingOptions
   /// Whether tokens are drafted ahead; changes nothing but the time that it takes.
@@ -18,15 +19,26 @@ public struct GenerationRequest: Sendable, Hashable {
   /// tenants) get different salts. Nothing else depends on it.
   public var cacheSalt: String?
 
+  /// The same where there is one output.
+  public var resumedTokens: [Int32] {
+    get { resumed(output: 0) }
+    set { resumedOutputs = [newValue] }
+  }
+
+  /// Output of one output committed earlier.
+  func resumed(output: Int) -> [Int32] {
+    output < resumedOutputs.count ? resumedOutputs[output] : []
+  }
+
   /// Makes a request.
   public init(
-    sequence: UInt64, promptTokens: [Int32], resumedTokens: [Int32] = [],
+    sequence: UInt64, promptTokens: [Int32], resumedOutputs: [[Int32]] = [],
     options: SamplingOptions = SamplingOptions(), speculation: Speculation = .off,
     priority: Int = 0, cacheSalt: String? = nil
   ) {
     self.sequence = sequence
     self.promptTokens = promptTokens
-    self.resumedTokens = resumedTokens
+    self.resumedOutputs = resumedOutputs
     self.options = options
     self.speculation = speculation
     self.priority = priority

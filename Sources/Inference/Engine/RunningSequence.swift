@@ -1,15 +1,16 @@
 import Grammars
 import Tokenizers
 
-/// A sequence in flight: what was asked for, its text, and where its keys and values are. Its tokens
-/// are the scheduler's.
+/// A sequence in flight: its text, and where its keys and values are. Its tokens are the scheduler's.
 final class RunningSequence {
-  /// What was asked for.
-  let request: GenerationRequest
-  /// The most tokens, prompt and output together, that it may grow to.
-  let tokenLimit: Int
+  /// The request that it belongs to.
+  let owner: RunningRequest
+  /// Which output of it this is; 0 in a search.
+  let output: Int
   /// Where its keys and values are.
-  let table: BlockTable
+  var table: BlockTable
+  /// Tokens of a search that are not output yet.
+  var unreported: [GeneratedToken] = []
   /// Tokens of output so far.
   private(set) var outputCount = 0
   /// What penalties look at.
@@ -27,27 +28,45 @@ final class RunningSequence {
 
   /// Brings a sequence to the state it had after its resumed tokens.
   init(
-    request: GenerationRequest, tokenizer: any Tokenizer, grammar: Grammar?, tokenLimit: Int,
+    owner: RunningRequest, output: Int, tokenizer: any Tokenizer, grammar: Grammar?,
     table: BlockTable
   ) {
-    self.request = request
+    self.owner = owner
+    self.output = output
     self.tokenizer = tokenizer
     self.grammar = grammar
     cursor = grammar?.start
     self.table = table
-    self.tokenLimit = tokenLimit
+    let request = owner.request
     endOfGeneration = (request.options.ignoreEnd ? [] : tokenizer.endOfGeneration)
       .union(request.options.stopTokens)
     history = TokenHistory(prompt: request.promptTokens)
     text = OutputText(tokenizer: tokenizer, stop: request.options.stop)
-    for token in request.resumedTokens { _ = take(token) }
+    for token in owner.resumed(output: output) { _ = take(token) }
   }
 
-  /// The most tokens that a request can come to: prompt and maximum output, within the context.
-  static func tokenLimit(_ request: GenerationRequest, contextLength: Int) -> Int {
-    let wanted = request.promptTokens.count.addingReportingOverflow(request.options.maxTokens)
-    return wanted.overflow ? contextLength : min(wanted.partialValue, contextLength)
+  /// A copy that goes on by itself, as another output if that is told.
+  init(copying other: RunningSequence, output: Int? = nil) {
+    owner = other.owner
+    self.output = output ?? other.output
+    tokenizer = other.tokenizer
+    grammar = other.grammar
+    cursor = other.cursor
+    table = other.table
+    endOfGeneration = other.endOfGeneration
+    history = other.history
+    text = other.text
+    outputCount = other.outputCount
+    lastOutput = other.lastOutput
+    unreported = other.unreported
   }
+
+  /// What was asked for.
+  var request: GenerationRequest { owner.request }
+  /// The most tokens, prompt and output together, that it may grow to.
+  var tokenLimit: Int { owner.tokenLimit }
+  /// How many tokens may end its output.
+  var endCount: Int { endOfGeneration.count }
 
   /// Adds a token that was chosen; returns it with its text, and why the output ends, if it does.
   func append(_ choice: TokenSampler.Choice) -> (token: GeneratedToken, finish: FinishReason?) {

@@ -21,12 +21,14 @@ package enum Philox {
 
   /// The one random number of a position: uniform in 0 ..< 1, with 53 bits.
   ///
-  /// The key is the seed, the counter the position of the token in its sequence (prompt included).
-  package static func uniform(seed: UInt64, position: Int) -> Double {
+  /// The key is the seed, the counter the position of the token in its sequence (prompt included) and
+  /// the number of the output.
+  package static func uniform(seed: UInt64, position: Int, output: Int = 0) -> Double {
     let place = UInt64(position)
     let words = block(
       counter: SIMD4(
-        UInt32(truncatingIfNeeded: place), UInt32(truncatingIfNeeded: place >> 32), 0, 0),
+        UInt32(truncatingIfNeeded: place), UInt32(truncatingIfNeeded: place >> 32),
+        UInt32(truncatingIfNeeded: output), 0),
       key: SIMD2(UInt32(truncatingIfNeeded: seed), UInt32(truncatingIfNeeded: seed >> 32)))
     let bits = (UInt64(words[1]) << 32 | UInt64(words[0])) >> 11
     return Double(bits) * 0x1p-53

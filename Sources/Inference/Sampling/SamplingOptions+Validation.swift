@@ -7,6 +7,8 @@ extension SamplingOptions {
   public static let maximumStopTokens = 16
   /// The most alternatives whose log-probabilities can be asked for.
   public static let maximumLogprobs = 20
+  /// The most outputs of a request.
+  public static let maximumOutputs = 64
   /// The most tokens with a bias.
   public static let maximumLogitBiases = 1_024
 
@@ -49,6 +51,41 @@ extension SamplingOptions {
         },
       "logit_bias",
       "at most \(Self.maximumLogitBiases) tokens of the vocabulary, each -1000 to 1000")
+    try checkStrategy()
+  }
+
+  private func checkStrategy() throws(InferenceError) {
+    try check((1...Self.maximumOutputs).contains(outputs), "n", "1 to \(Self.maximumOutputs)")
+    switch strategy {
+    case .sampling:
+      try check(
+        outputs == 1 || temperature > 0, "n",
+        "1 with a temperature of 0, which gives the same text each time")
+    case .beam(let beam):
+      let widths = 2...BeamSearchOptions.maximumWidth
+      try check(
+        widths.contains(beam.width), "beam.width", "\(widths.lowerBound) to \(widths.upperBound)")
+      try check((-10...10).contains(beam.lengthPenalty), "beam.length_penalty", "-10 to 10")
+      try check(outputs <= beam.width, "n", "at most beam.width (\(beam.width))")
+    case .contrastive(let contrastive):
+      let counts = 2...ContrastiveSearchOptions.maximumTopK
+      try check(
+        counts.contains(contrastive.topK), "contrastive.top_k",
+        "\(counts.lowerBound) to \(counts.upperBound)")
+      try check((0...1).contains(contrastive.alpha), "contrastive.alpha", "0 to 1")
+      try check(outputs == 1, "n", "1 with contrastive search, which gives one text")
+    }
+  }
+
+  /// Throws `requestInvalid` where a request takes more sequences than an engine may have in flight.
+  public func checkPlaces(most: Int) throws(InferenceError) {
+    let field =
+      switch strategy {
+      case .sampling: "n"
+      case .beam: "beam.width"
+      case .contrastive: "contrastive.top_k"
+      }
+    try check(places <= most, field, "at most \(most), the sequences that the engine may have")
   }
 
   private func check(_ holds: Bool, _ field: String, _ rule: String) throws(InferenceError) {

@@ -6,7 +6,7 @@
 /// `topP`, `minP` (each on what the one before has left, before temperature), `temperature`, and one
 /// draw. The choice is a pure function of the logits, these options, the
 /// tokens so far and one random number, Philox4x32-10 keyed by `seed` and counted by the token's
-/// position.
+/// position and the output's number.
 public struct SamplingOptions: Sendable, Hashable {
   /// The most tokens of output, at least 1.
   public var maxTokens: Int
@@ -46,6 +46,12 @@ public struct SamplingOptions: Sendable, Hashable {
   /// after which `maxTokens` would not suffice to come to its end. The output ends where nothing can
   /// be added.
   public var constraint: OutputConstraint?
+  /// How many outputs there are to be: samples that are drawn independently, or the best of a beam
+  /// search, which may find fewer.
+  public var outputs: Int
+  /// How tokens are searched for. Searches leave aside what only drawing needs: `temperature`,
+  /// `topK`, `typicalP`, `topP`, `minP` and `seed`.
+  public var strategy: DecodingStrategy
   /// Go on past end-of-generation tokens (for measurements).
   public var ignoreEnd: Bool
 
@@ -55,7 +61,8 @@ public struct SamplingOptions: Sendable, Hashable {
     typicalP: Float = 1, topP: Float = 1, minP: Float = 0, repetitionPenalty: Float = 1,
     presencePenalty: Float = 0, frequencyPenalty: Float = 0, seed: UInt64 = 0,
     stop: [String] = [], stopTokens: Set<Int32> = [], logprobs: Int? = nil,
-    logitBias: [Int32: Float] = [:], constraint: OutputConstraint? = nil, ignoreEnd: Bool = false
+    logitBias: [Int32: Float] = [:], constraint: OutputConstraint? = nil, outputs: Int = 1,
+    strategy: DecodingStrategy = .sampling, ignoreEnd: Bool = false
   ) {
     self.maxTokens = maxTokens
     self.minTokens = minTokens
@@ -73,6 +80,8 @@ public struct SamplingOptions: Sendable, Hashable {
     self.logprobs = logprobs
     self.logitBias = logitBias
     self.constraint = constraint
+    self.outputs = outputs
+    self.strategy = strategy
     self.ignoreEnd = ignoreEnd
   }
 }

@@ -44,19 +44,44 @@ package struct TokenSampler {
       }
       guard rules.allows(token) else { return nil }
     }
-    guard let top = options.logprobs else { return Choice(token: token) }
-    let largest = logits[likeliest]
-    let logSum = Compute.log(compute.sumExp(logits, count: vocabulary, shift: largest))
-    let logprob = { (id: Int32) in Float(Double(logits[Int(id)]) - Double(largest) - logSum) }
-    let row = UnsafeBufferPointer(start: logits, count: vocabulary)
-    let best = TopSelection.largest(top, of: row).map { candidate in
-      TokenLogprob(token: candidate.token, logprob: logprob(candidate.token))
+    guard let unmodified = logprobs(logits, likeliest: likeliest, options) else {
+      return Choice(token: token)
     }
-    return Choice(token: token, logprob: logprob(token), topLogprobs: best)
+    return Choice(
+      token: token, logprob: unmodified.logprob(token), topLogprobs: unmodified.top)
+  }
+
+  /// Log-probabilities under a row of unmodified logits, if options ask for any.
+  struct UnmodifiedLogprobs {
+    fileprivate let logits: UnsafePointer<Float>
+    fileprivate let largest: Float
+    fileprivate let logSum: Double
+    /// The most likely tokens.
+    fileprivate(set) var top: [TokenLogprob] = []
+
+    /// The natural logarithm of a token's probability.
+    func logprob(_ token: Int32) -> Float {
+      Float(Double(logits[Int(token)]) - Double(largest) - logSum)
+    }
+  }
+
+  func logprobs(
+    _ logits: UnsafePointer<Float>, likeliest: Int, _ options: SamplingOptions
+  ) -> UnmodifiedLogprobs? {
+    guard let top = options.logprobs else { return nil }
+    let largest = logits[likeliest]
+    var found = UnmodifiedLogprobs(
+      logits: logits, largest: largest,
+      logSum: Compute.log(compute.sumExp(logits, count: vocabulary, shift: largest)))
+    let row = UnsafeBufferPointer(start: logits, count: vocabulary)
+    found.top = TopSelection.largest(top, of: row).map { candidate in
+      TokenLogprob(token: candidate.token, logprob: found.logprob(candidate.token))
+    }
+    return found
   }
 
   /// Bias, then penalties.
-  private func adjust(
+  func adjust(
     _ row: UnsafeMutablePointer<Float>, _ options: SamplingOptions, _ history: TokenHistory
   ) {
     for (token, bias) in options.logitBias { row[Int(token)] += bias }

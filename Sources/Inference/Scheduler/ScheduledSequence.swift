@@ -25,8 +25,12 @@ struct ScheduledSequence {
   let priority: Int
   /// Counts arrivals: of two with the same priority the older one goes first, preempted or not.
   let arrival: UInt64
+  /// Counts forks: they stand behind what they were forked from, in order; 0 for what arrived.
+  let fork: UInt64
   /// What texts must have in common to share blocks.
   let salt: String?
+  /// Whether it computes all its tokens, also those that others have computed.
+  let computesAll: Bool
   /// Tokens of the prompt proper.
   let promptTokens: Int
   /// The most tokens that it can come to.
@@ -54,7 +58,9 @@ struct ScheduledSequence {
     id = arriving.sequence
     priority = arriving.priority
     self.arrival = arrival
+    fork = 0
     salt = arriving.salt
+    computesAll = arriving.computesAll
     promptTokens = arriving.promptTokens
     tokenLimit = arriving.tokenLimit
     tokens = arriving.tokens
@@ -63,14 +69,34 @@ struct ScheduledSequence {
     blocks.reserveCapacity(blockLimit)
   }
 
-  /// Tokens still to compute before the next one can be chosen; at least one.
+  /// A copy of the first `count` tokens of another one that has no blocks yet.
+  init(_ other: ScheduledSequence, id: UInt64, fork: UInt64, count: Int, blockLimit: Int) {
+    self.id = id
+    self.fork = fork
+    priority = other.priority
+    arrival = other.arrival
+    salt = other.salt
+    computesAll = other.computesAll
+    promptTokens = other.promptTokens
+    tokenLimit = other.tokenLimit
+    state = .preempted
+    tokens = Array(other.tokens.prefix(count))
+    prefillEnd = other.prefillEnd
+    reached = min(other.reached, count)
+    cachedPromptTokens = other.cachedPromptTokens
+    tokens.reserveCapacity(tokenLimit)
+    blocks.reserveCapacity(blockLimit)
+  }
+
+  /// Tokens still to compute before the next one can be chosen; none where all are and the next one
+  /// is still to be appended.
   var pending: Int { tokens.count - computed }
   /// Whether it has work in steps.
   var isRunning: Bool { state == .running }
 
   /// Whether it goes before another one where not all can.
   func precedes(_ other: ScheduledSequence) -> Bool {
-    (-priority, arrival) < (-other.priority, other.arrival)
+    (-priority, arrival, fork) < (-other.priority, other.arrival, other.fork)
   }
 
   /// Notes that the first `count` tokens were computed.

@@ -54,6 +54,11 @@ extension Scheduler {
       plan.draftBudget += work.drafts
     }
     plan.works.removeAll { $0.sequence == id }
+    preempt(index)
+  }
+
+  /// Takes its blocks from a running sequence that is in no step.
+  mutating func preempt(_ index: Int) {
     releaseBlocks(index)
     sequences[index].state = .preempted
     statistics.preemptions += 1
@@ -72,7 +77,7 @@ extension Scheduler {
   mutating func findPrefix(_ index: Int) -> Range<Int> {
     let size = pool.blockTokens
     let start = sequences[index].computed
-    while pool.cachesPrefixes {
+    while pool.cachesPrefixes, !sequences[index].computesAll {
       let published = sequences[index].published
       let end = (published + 1) * size
       guard end < sequences[index].tokens.count,

@@ -6,8 +6,11 @@ extension Scheduler {
       return "sequence \(later.id) stands behind \(earlier.id), which it goes before"
     }
     for (index, sequence) in sequences.enumerated() {
+      // Of those that come from one arrival any may go first.
       if !sequence.isRunning,
-        sequences[index...].contains(where: { $0.isRunning && $0.priority == sequence.priority })
+        sequences[index...].contains(where: {
+          $0.isRunning && $0.priority == sequence.priority && $0.arrival != sequence.arrival
+        })
       {
         return "sequence \(sequence.id) was overtaken"
       }
@@ -18,7 +21,7 @@ extension Scheduler {
         return "sequence \(sequence.id) has \(sequence.blocks.count) blocks for "
           + "\(sequence.computed) tokens"
       }
-      if sequence.pending < 1 { return "sequence \(sequence.id) has nothing to compute" }
+      if sequence.pending < 0 { return "sequence \(sequence.id) has computed unknown tokens" }
       if sequence.published != sequence.computed / pool.blockTokens {
         return "sequence \(sequence.id) has not published its full blocks"
       }

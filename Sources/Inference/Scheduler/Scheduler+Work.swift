@@ -29,10 +29,12 @@ extension Scheduler {
     package var priority: Int
     /// What texts must have in common to share blocks.
     package var salt: String?
+    /// Whether all tokens are to be computed for it, also those that others have computed.
+    package var computesAll: Bool
 
     package init(
       sequence: UInt64, tokens: [Int32], promptTokens: Int? = nil, tokenLimit: Int,
-      priority: Int = 0, salt: String? = nil
+      priority: Int = 0, salt: String? = nil, computesAll: Bool = false
     ) {
       self.sequence = sequence
       self.tokens = tokens
@@ -40,6 +42,7 @@ extension Scheduler {
       self.tokenLimit = tokenLimit
       self.priority = priority
       self.salt = salt
+      self.computesAll = computesAll
     }
   }
 

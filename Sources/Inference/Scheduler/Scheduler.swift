@@ -14,8 +14,12 @@
 /// gets room for them as far as nobody else's token or block is taken for it and half of the budget
 /// is left to prompts, and gives back the blocks of those that were not accepted.
 ///
-/// There is always progress: the first in rank has work in every step, because it can have all
-/// blocks, and one sequence always fits.
+/// Where the next token is not chosen at once, a sequence rests with all its tokens computed, until it
+/// is appended; it can be forked meanwhile, and the fork shares its blocks.
+///
+/// There is always progress: the first in rank that does not rest has work in every step, because it
+/// can have all blocks but those of the ones before it. Who lets sequences rest until others have come
+/// as far sees to it that they fit all together.
 /// Nothing here changes what is computed, only when: keys and values are a function of the tokens
 /// up to their own, so it does not matter who computed them, nor how often.
 ///
@@ -30,6 +34,8 @@ package struct Scheduler {
   /// What was done so far.
   package internal(set) var statistics = Statistics()
   private var arrivals: UInt64 = 0
+  /// Forks so far.
+  var forks: UInt64 = 0
 
   /// No sequences yet, and all blocks of a pool for them.
   package init(limits: Limits, pool: BlockPool) {
@@ -84,7 +90,7 @@ package struct Scheduler {
     for index in sequences.indices where plan.budget > 0 {
       if !sequences[index].isRunning {
         admits = admits && admit(index, &plan)
-      } else if !decoding.contains(sequences[index].id) {
+      } else if sequences[index].pending > 0, !decoding.contains(sequences[index].id) {
         credit(index, found: findPrefix(index))
         // One that gives way itself is not to be overtaken either.
         admits = proceed(index, &plan) && admits
@@ -103,6 +109,7 @@ package struct Scheduler {
 
   /// Takes note that work was done, and of the tokens that were chosen after it: the next one, and
   /// before it those drafted that were accepted. Blocks that only rejected ones needed come free.
+  /// Without a token after its last work a sequence rests until one is appended.
   package mutating func postprocess(_ work: Work, tokens: [Int32] = []) {
     guard let index = index(of: work.sequence) else { return }
     let accepted = max(tokens.count - 1, 0)
@@ -134,7 +141,7 @@ package struct Scheduler {
     index(of: sequence).map { sequences[$0].cachedPromptTokens } ?? 0
   }
 
-  private func index(of sequence: UInt64) -> Int? {
+  func index(of sequence: UInt64) -> Int? {
     sequences.firstIndex { $0.id == sequence }
   }
 

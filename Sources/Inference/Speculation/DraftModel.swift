@@ -170,7 +170,8 @@ final class DraftModel {
             sampler.choose(
               logits: pass.logits(at: row), options: options.withoutLogprobs, history: history,
               random: Philox.uniform(
-                seed: options.seed, position: request.tokens.count + drafted.count),
+                seed: options.seed, position: request.tokens.count + drafted.count,
+                output: request.sequence.output),
               rules: request.sequence.rules(behind: drafted),
               scratch: scratch.base + thread * sampler.vocabulary
             )?.token

@@ -317,5 +317,100 @@ SELECT
   j.accepted_tokens::float8 / nullif(j.drafted_tokens, 0) AS draft_acceptance
 FROM millrace.jobs AS j;
 """##),
+    Migration(
+      number: 6, name: "several-outputs",
+      sql: ##"""
+-- Which of a job's outputs each token belongs to, where a job has several.
+--
+-- It changes the catalog only, and gives up soon where somebody reads the table in a transaction that
+-- is still open; the migrator tries again. What a job has of its outputs is for the next migration, so
+-- that neither table stays locked while the other one is waited for.
+SET LOCAL lock_timeout = '50ms';
+
+-- Counted from 0; NULL where all tokens are of output 0, as in nearly every chunk. A token's index
+-- counts the tokens of all outputs of the job, in the order of their commit.
+ALTER TABLE millrace.output_chunks ADD COLUMN outputs smallint[];
+
+-- No chunk that is stored has any, so that there is nothing to check.
+ALTER TABLE millrace.output_chunks ADD CONSTRAINT output_chunks_outputs_check CHECK
+  (outputs IS NULL OR (array_ndims(outputs) = 1 AND cardinality(outputs) = cardinality(token_ids)
+    AND array_position(outputs, NULL) IS NULL)) NOT VALID;
+
+-- As before, with a new column at the end.
+CREATE OR REPLACE VIEW millrace.tokens AS
+SELECT
+  c.job_id,
+  c.first_index + t.position - 1                                 AS token_index,
+  t.token_id,
+  t.piece,
+  t.logprob,
+  c.claim_time + t.offset_us * interval '1 microsecond'          AS engine_time,
+  c.write_time                                                   AS commit_time,
+  c.executor_id,
+  c.epoch,
+  coalesce(t.output, 0)                                          AS output
+FROM millrace.output_chunks AS c
+CROSS JOIN LATERAL ROWS FROM (
+  unnest(c.token_ids), unnest(c.pieces), unnest(c.offsets_us), unnest(c.logprobs),
+  unnest(c.outputs)
+) WITH ORDINALITY AS t (token_id, piece, offset_us, logprob, output, position);
+"""##),
+    Migration(
+      number: 7, name: "alternative-finish-reasons",
+      sql: ##"""
+-- Why each output came to its end, where a job has several.
+--
+-- It changes the catalog only, and gives up soon where somebody reads the table in a transaction that
+-- is still open; the migrator tries again.
+SET LOCAL lock_timeout = '50ms';
+
+-- Of the outputs after the first, whose reason is in finish_reason; NULL where there are none.
+ALTER TABLE millrace.jobs ADD COLUMN alternative_finish_reasons text[];
+
+-- No job that is stored has any, so that there is nothing to check.
+ALTER TABLE millrace.jobs ADD CONSTRAINT jobs_alternatives_check CHECK
+  (alternative_finish_reasons IS NULL OR (state = 'succeeded'
+    AND alternative_finish_reasons <@ ARRAY['stop', 'stop_string', 'length'])) NOT VALID;
+
+-- As before, with a new column at the end.
+CREATE OR REPLACE VIEW millrace.job_report AS
+SELECT
+  j.id,
+  j.tenant,
+  j.request_id,
+  j.model,
+  j.model_fingerprint,
+  j.priority,
+  j.labels,
+  j.state,
+  j.attempt,
+  j.finish_reason,
+  j.failure_code,
+  j.failure_message,
+  j.prompt_tokens,
+  j.cached_prompt_tokens,
+  j.output_tokens,
+  j.drafted_tokens,
+  j.accepted_tokens,
+  j.create_time,
+  j.start_time,
+  j.first_token_time,
+  j.finish_time,
+  extract(epoch FROM j.start_time - greatest(j.create_time, j.run_after))::float8
+    AS queue_seconds,
+  extract(epoch FROM j.first_token_time - j.create_time)::float8
+    AS time_to_first_token_seconds,
+  extract(epoch FROM j.finish_time - j.create_time)::float8
+    AS total_seconds,
+  -- From the first token to the end: what a reader sees.
+  (j.output_tokens - 1)
+    / nullif(extract(epoch FROM j.finish_time - j.first_token_time)::float8, 0)
+    AS tokens_per_second,
+  j.draft_rounds,
+  j.accepted_by_position,
+  j.accepted_tokens::float8 / nullif(j.drafted_tokens, 0) AS draft_acceptance,
+  j.alternative_finish_reasons
+FROM millrace.jobs AS j;
+"""##),
   ]
 }

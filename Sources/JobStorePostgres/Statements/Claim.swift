@@ -225,11 +225,11 @@ extension Statement {
     """
   }
 
-  /// The committed tokens of jobs, in order.
+  /// The committed tokens of jobs, in order, and their outputs.
   package static func committedTokens(of jobs: [JobID]) -> Statement {
     Statement(
       """
-      SELECT job_id, token_ids FROM millrace.output_chunks WHERE job_id = ANY($1)
+      SELECT job_id, token_ids, outputs FROM millrace.output_chunks WHERE job_id = ANY($1)
       ORDER BY job_id, first_index
       """, jobs.map(\.uuid))
   }

@@ -13,8 +13,8 @@ enum JobColumns {
     j.id, j.tenant, j.request_id, j.state, j.attempt, j.epoch, j.executor_id, j.model_fingerprint,
     j.prompt_tokens, j.cached_prompt_tokens, j.output_tokens, j.drafted_tokens, j.accepted_tokens,
     j.draft_rounds, j.accepted_by_position,
-    j.finish_reason, j.failure_code, j.failure_message, j.create_time, j.start_time,
-    j.first_token_time, j.finish_time
+    j.finish_reason, j.alternative_finish_reasons, j.failure_code, j.failure_message,
+    j.create_time, j.start_time, j.first_token_time, j.finish_time
     """
 }
 
@@ -39,6 +39,7 @@ extension Job {
         draftRounds: try row.decode("draft_rounds"),
         acceptedByPosition: try row.decode("accepted_by_position")),
       finishReason: try row.decodeCaseIfPresent("finish_reason"),
+      alternativeFinishReasons: try row.decodeCases("alternative_finish_reasons"),
       failure: try row.decodeCaseIfPresent("failure_code", as: JobFailure.Code.self).map {
         JobFailure(code: $0, message: try row.decode("failure_message"))
       },
@@ -54,11 +55,19 @@ extension Row {
     _ column: String, as type: Value.Type = Value.self
   ) throws -> Value {
     let name: String = try decode(column)
-    guard let value = Value(rawValue: name) else {
-      throw PostgresError(
-        code: .decoding, message: "column \(column) holds a \(Value.self) unknown to this program")
-    }
+    guard let value = Value(rawValue: name) else { throw Self.unknown(column, type) }
     return value
+  }
+
+  /// Cases that are stored by their names; none where there is NULL.
+  func decodeCases<Value: RawRepresentable<String>>(
+    _ column: String, as type: Value.Type = Value.self
+  ) throws -> [Value] {
+    let names: [String]? = try decode(column)
+    return try (names ?? []).map { name in
+      guard let value = Value(rawValue: name) else { throw Self.unknown(column, type) }
+      return value
+    }
   }
 
   func decodeCaseIfPresent<Value: RawRepresentable<String>>(
@@ -66,5 +75,10 @@ extension Row {
   ) throws -> Value? {
     guard try decode(column, as: String?.self) != nil else { return nil }
     return try decodeCase(column)
+  }
+
+  private static func unknown(_ column: String, _ type: Any.Type) -> PostgresError {
+    PostgresError(
+      code: .decoding, message: "column \(column) holds a \(type) unknown to this program")
   }
 }

@@ -30,7 +30,7 @@ extension Statement {
       )
       SELECT
         c.first_index, c.token_ids, c.pieces, c.offsets_us, c.logprobs, c.top_counts,
-        c.top_token_ids, c.top_logprobs
+        c.top_token_ids, c.top_logprobs, c.outputs
       FROM millrace.output_chunks AS c, first
       WHERE c.job_id = $1 AND c.first_index >= first.index
         AND c.first_index <= $2 + $3
@@ -54,6 +54,17 @@ extension OutputChunk {
       firstIndex: Int(try row.decode("first_index", as: Int64.self)),
       tokens: try row.decode("token_ids"), pieces: try row.decode("pieces"),
       offsetsMicroseconds: try row.decode("offsets_us"),
-      logprobs: try LogprobColumns(row: row).perToken())
+      logprobs: try LogprobColumns(row: row).perToken(), outputs: try row.decodeOutputs())
+  }
+}
+
+extension Row {
+  /// Which output each token of a chunk belongs to; `nil` where all are of output 0.
+  func decodeOutputs() throws -> [Int32]? {
+    guard let outputs = try decode("outputs", as: [Int32]?.self) else { return nil }
+    guard outputs.allSatisfy(JobLimits.outputNumbers.contains) else {
+      throw PostgresError(code: .decoding, message: "a chunk is of outputs that there cannot be")
+    }
+    return outputs
   }
 }

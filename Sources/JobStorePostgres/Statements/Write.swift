@@ -23,11 +23,12 @@ extension Statement {
         -- The state as a column, lest the index of running jobs be read for each.
         SELECT *, text 'running' AS held FROM unnest(
           $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-          $19, $20, $21
+          $19, $20, $21, $22, $23
         ) AS g (
           id, epoch, first_index, start, length, model_fingerprint, prompt_tokens,
           cached_prompt_tokens, drafted_tokens, accepted_tokens, draft_rounds, position_start,
-          position_length, state, finish_reason, failure_code, failure_message, logprob_start, count_start, top_start, top_length)
+          position_length, state, finish_reason, alternative_reasons, failure_code,
+          failure_message, logprob_start, count_start, top_start, top_length, output_start)
       ), locked AS MATERIALIZED (
         SELECT g.* FROM given AS g CROSS JOIN LATERAL (
           SELECT FROM millrace.jobs AS j
@@ -42,30 +43,31 @@ extension Statement {
           drafted_tokens = g.drafted_tokens, accepted_tokens = g.accepted_tokens,
           draft_rounds = g.draft_rounds,
           accepted_by_position =
-            $29[g.position_start : g.position_start + g.position_length - 1],
+            $32[g.position_start : g.position_start + g.position_length - 1],
           first_token_time = coalesce(
-            j.first_token_time, CASE WHEN g.length > 0 THEN coalesce($30, now()) END),
-          state = coalesce(g.state, j.state),
-          finish_reason = g.finish_reason, failure_code = g.failure_code,
-          failure_message = g.failure_message,
-          finish_time = CASE WHEN g.state IS NOT NULL THEN coalesce($30, now()) END
+            j.first_token_time, CASE WHEN g.length > 0 THEN coalesce($33, now()) END),
+          state = coalesce(g.state, j.state), finish_reason = g.finish_reason,
+          alternative_finish_reasons = string_to_array(g.alternative_reasons, ','),
+          failure_code = g.failure_code, failure_message = g.failure_message,
+          finish_time = CASE WHEN g.state IS NOT NULL THEN coalesce($33, now()) END
         FROM locked AS g
         WHERE j.id = g.id AND j.epoch = g.epoch AND j.state = g.held
         RETURNING j.id, j.epoch, j.executor_id, j.claim_time, g.first_index, g.start, g.length,
-          g.logprob_start, g.count_start, g.top_start, g.top_length
+          g.logprob_start, g.count_start, g.top_start, g.top_length, g.output_start
       ), chunk AS (
         INSERT INTO millrace.output_chunks (
           job_id, first_index, token_ids, pieces, offsets_us, logprobs, top_counts, top_token_ids,
-          top_logprobs, epoch, executor_id, claim_time, write_time)
+          top_logprobs, outputs, epoch, executor_id, claim_time, write_time)
         SELECT
-          t.id, t.first_index, $22[t.start : t.start + t.length - 1],
-          $23[t.start : t.start + t.length - 1], $24[t.start : t.start + t.length - 1],
+          t.id, t.first_index, $24[t.start : t.start + t.length - 1],
+          $25[t.start : t.start + t.length - 1], $26[t.start : t.start + t.length - 1],
           -- A slice from NULL on is NULL.
-          $25[t.logprob_start : t.logprob_start + t.length - 1],
-          $26[t.count_start : t.count_start + t.length - 1],
-          $27[t.top_start : t.top_start + t.top_length - 1],
-          $28[t.top_start : t.top_start + t.top_length - 1],
-          t.epoch, t.executor_id, t.claim_time, coalesce($30, now())
+          $27[t.logprob_start : t.logprob_start + t.length - 1],
+          $28[t.count_start : t.count_start + t.length - 1],
+          $29[t.top_start : t.top_start + t.top_length - 1],
+          $30[t.top_start : t.top_start + t.top_length - 1],
+          $31[t.output_start : t.output_start + t.length - 1],
+          t.epoch, t.executor_id, t.claim_time, coalesce($33, now())
         FROM target AS t WHERE t.length > 0
       )
       SELECT id FROM target
@@ -77,7 +79,8 @@ extension Statement {
   static func leaseStates(_ jobs: [JobID]) -> Statement {
     Statement(
       """
-      SELECT id, epoch, state, output_tokens, finish_reason, failure_code
+      SELECT
+        id, epoch, state, output_tokens, finish_reason, alternative_finish_reasons, failure_code
       FROM millrace.jobs WHERE id = ANY($1)
       """, jobs.map(\.uuid))
   }
@@ -101,12 +104,14 @@ private struct WriteColumns {
   private var positionLengths: [Int32] = []
   private var states: [String?] = []
   private var reasons: [String?] = []
+  private var alternativeReasons: [String?] = []
   private var failureCodes: [String?] = []
   private var failureMessages: [String?] = []
   private var logprobStarts: [Int32?] = []
   private var countStarts: [Int32?] = []
   private var topStarts: [Int32?] = []
   private var topLengths: [Int32?] = []
+  private var outputStarts: [Int32?] = []
 
   // Of all writes together.
   private var tokens: [Int32] = []
@@ -116,6 +121,7 @@ private struct WriteColumns {
   private var counts: [Int32] = []
   private var topTokens: [Int32] = []
   private var topLogprobs: [Float] = []
+  private var outputs: [Int16] = []
   private var acceptedByPosition: [Int64] = []
 
   init(_ writes: [LeaseWrite]) {
@@ -134,6 +140,7 @@ private struct WriteColumns {
       let end = EndColumns(write.end)
       states.append(end.state)
       reasons.append(end.reason)
+      alternativeReasons.append(end.alternativeReasons)
       failureCodes.append(end.failureCode)
       failureMessages.append(end.failureMessage)
       append(write.chunk.flatMap { $0.tokens.isEmpty ? nil : $0 })
@@ -149,6 +156,7 @@ private struct WriteColumns {
     countStarts.append(columns.counts.map { _ in Int32(counts.count + 1) })
     topStarts.append(columns.topTokens.map { _ in Int32(topTokens.count + 1) })
     topLengths.append(columns.topTokens.map { Int32($0.count) })
+    outputStarts.append(chunk?.outputs.map { _ in Int32(outputs.count + 1) })
     tokens += chunk?.tokens ?? []
     pieces += chunk?.pieces ?? []
     offsets += chunk?.offsetsMicroseconds ?? []
@@ -156,6 +164,7 @@ private struct WriteColumns {
     counts += columns.counts ?? []
     topTokens += columns.topTokens ?? []
     topLogprobs += columns.topLogprobs ?? []
+    outputs += chunk?.outputs?.map { Int16(clamping: $0) } ?? []
   }
 
   /// In the order of the statement's parameters.
@@ -163,8 +172,9 @@ private struct WriteColumns {
     [
       jobs, epochs, firstIndexes, starts, lengths, fingerprints, promptTokens, cachedPromptTokens,
       draftedTokens, acceptedTokens, draftRounds, positionStarts, positionLengths, states, reasons,
-      failureCodes, failureMessages, logprobStarts, countStarts, topStarts, topLengths, tokens,
-      pieces, offsets, logprobs, counts, topTokens, topLogprobs, acceptedByPosition,
+      alternativeReasons, failureCodes, failureMessages, logprobStarts, countStarts, topStarts,
+      topLengths, outputStarts, tokens, pieces, offsets, logprobs, counts, topTokens, topLogprobs,
+      outputs, acceptedByPosition,
     ]
   }
 }
@@ -173,15 +183,20 @@ private struct WriteColumns {
 private struct EndColumns {
   var state: String?
   var reason: String?
+  /// With commas between them; `nil` where there are none.
+  var alternativeReasons: String?
   var failureCode: String?
   var failureMessage: String?
 
   init(_ end: JobEnd?) {
     switch end {
     case nil: break
-    case .succeeded(let finishReason):
+    case .succeeded(let finishReason, let alternatives):
       state = JobState.succeeded.rawValue
       reason = finishReason.rawValue
+      if !alternatives.isEmpty {
+        alternativeReasons = alternatives.map(\.rawValue).joined(separator: ",")
+      }
     case .failed(let failure):
       state = JobState.failed.rawValue
       failureCode = failure.code.rawValue

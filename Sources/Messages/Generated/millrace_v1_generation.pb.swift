@@ -23,107 +23,92 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
 }
 
 /// A generation to be run. It never changes once its job is stored.
-public nonisolated struct Millrace_V1_GenerationSpec: @unchecked Sendable {
+public nonisolated struct Millrace_V1_GenerationSpec: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// The name under which the model is served; see ModelService.ListModels. Required.
-  public var model: String {
-    get {_storage._model}
-    set {_uniqueStorage()._model = newValue}
-  }
+  public var model: String = String()
 
   /// The input. Required. Prompt and output together must fit into the model's context.
-  public var input: OneOf_Input? {
-    get {return _storage._input}
-    set {_uniqueStorage()._input = newValue}
-  }
+  public var input: Millrace_V1_GenerationSpec.OneOf_Input? = nil
 
   /// Plain text. The model's vocabulary adds begin-of-text where it says so.
   public var prompt: String {
     get {
-      if case .prompt(let v)? = _storage._input {return v}
+      if case .prompt(let v)? = input {return v}
       return String()
     }
-    set {_uniqueStorage()._input = .prompt(newValue)}
+    set {input = .prompt(newValue)}
   }
 
   /// Tokens as they are; nothing is added.
   public var tokenIds: Millrace_V1_TokenIds {
     get {
-      if case .tokenIds(let v)? = _storage._input {return v}
+      if case .tokenIds(let v)? = input {return v}
       return Millrace_V1_TokenIds()
     }
-    set {_uniqueStorage()._input = .tokenIds(newValue)}
+    set {input = .tokenIds(newValue)}
   }
 
   /// A conversation, rendered with the model's chat template.
   public var messages: Millrace_V1_Messages {
     get {
-      if case .messages(let v)? = _storage._input {return v}
+      if case .messages(let v)? = input {return v}
       return Millrace_V1_Messages()
     }
-    set {_uniqueStorage()._input = .messages(newValue)}
+    set {input = .messages(newValue)}
   }
 
   public var sampling: Millrace_V1_SamplingParameters {
-    get {_storage._sampling ?? Millrace_V1_SamplingParameters()}
-    set {_uniqueStorage()._sampling = newValue}
+    get {_sampling ?? Millrace_V1_SamplingParameters()}
+    set {_sampling = newValue}
   }
   /// Returns true if `sampling` has been explicitly set.
-  public var hasSampling: Bool {_storage._sampling != nil}
+  public var hasSampling: Bool {self._sampling != nil}
   /// Clears the value of `sampling`. Subsequent reads from it will return its default value.
-  public mutating func clearSampling() {_uniqueStorage()._sampling = nil}
+  public mutating func clearSampling() {self._sampling = nil}
 
   public var speculation: Millrace_V1_Speculation {
-    get {_storage._speculation ?? Millrace_V1_Speculation()}
-    set {_uniqueStorage()._speculation = newValue}
+    get {_speculation ?? Millrace_V1_Speculation()}
+    set {_speculation = newValue}
   }
   /// Returns true if `speculation` has been explicitly set.
-  public var hasSpeculation: Bool {_storage._speculation != nil}
+  public var hasSpeculation: Bool {self._speculation != nil}
   /// Clears the value of `speculation`. Subsequent reads from it will return its default value.
-  public mutating func clearSpeculation() {_uniqueStorage()._speculation = nil}
+  public mutating func clearSpeculation() {self._speculation = nil}
 
   /// From -1000 to 1000. Jobs of a higher priority are claimed first.
-  public var priority: Int32 {
-    get {_storage._priority}
-    set {_uniqueStorage()._priority = newValue}
-  }
+  public var priority: Int32 = 0
 
   /// The job waits until this time; absent: it runs as soon as there is room.
   public var runAfter: SwiftProtobuf.Google_Protobuf_Timestamp {
-    get {_storage._runAfter ?? SwiftProtobuf.Google_Protobuf_Timestamp()}
-    set {_uniqueStorage()._runAfter = newValue}
+    get {_runAfter ?? SwiftProtobuf.Google_Protobuf_Timestamp()}
+    set {_runAfter = newValue}
   }
   /// Returns true if `runAfter` has been explicitly set.
-  public var hasRunAfter: Bool {_storage._runAfter != nil}
+  public var hasRunAfter: Bool {self._runAfter != nil}
   /// Clears the value of `runAfter`. Subsequent reads from it will return its default value.
-  public mutating func clearRunAfter() {_uniqueStorage()._runAfter = nil}
+  public mutating func clearRunAfter() {self._runAfter = nil}
 
   /// The job expires if it has not ended by this time, queued or running.
   public var deadline: SwiftProtobuf.Google_Protobuf_Timestamp {
-    get {_storage._deadline ?? SwiftProtobuf.Google_Protobuf_Timestamp()}
-    set {_uniqueStorage()._deadline = newValue}
+    get {_deadline ?? SwiftProtobuf.Google_Protobuf_Timestamp()}
+    set {_deadline = newValue}
   }
   /// Returns true if `deadline` has been explicitly set.
-  public var hasDeadline: Bool {_storage._deadline != nil}
+  public var hasDeadline: Bool {self._deadline != nil}
   /// Clears the value of `deadline`. Subsequent reads from it will return its default value.
-  public mutating func clearDeadline() {_uniqueStorage()._deadline = nil}
+  public mutating func clearDeadline() {self._deadline = nil}
 
   /// How often the job may be given to an executor before a lost attempt fails it, 1 to 100.
   /// Hand-backs (a deploy, a drain) do not count. Default 10.
-  public var maxAttempts: Int32 {
-    get {_storage._maxAttempts}
-    set {_uniqueStorage()._maxAttempts = newValue}
-  }
+  public var maxAttempts: Int32 = 0
 
   /// The client's own marks, for listing and for reports. At most 64; keys to 63 bytes, values to
   /// 255.
-  public var labels: Dictionary<String,String> {
-    get {_storage._labels}
-    set {_uniqueStorage()._labels = newValue}
-  }
+  public var labels: Dictionary<String,String> = [:]
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -140,7 +125,10 @@ public nonisolated struct Millrace_V1_GenerationSpec: @unchecked Sendable {
 
   public init() {}
 
-  fileprivate var _storage = _StorageClass.defaultInstance
+  fileprivate var _sampling: Millrace_V1_SamplingParameters? = nil
+  fileprivate var _speculation: Millrace_V1_Speculation? = nil
+  fileprivate var _runAfter: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
+  fileprivate var _deadline: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
 }
 
 public nonisolated struct Millrace_V1_TokenIds: Sendable {
@@ -189,144 +177,205 @@ public nonisolated struct Millrace_V1_Message: Sendable {
 ///
 /// The output depends on the model, the prompt, these parameters and the seed, and on nothing
 /// else: not on the load, the batch, a restart or the machine.
-public nonisolated struct Millrace_V1_SamplingParameters: Sendable {
+public nonisolated struct Millrace_V1_SamplingParameters: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// The most output tokens, 1 to 1,000,000. Default 256.
-  public var maxTokens: Int32 = 0
+  /// The most tokens of an output, 1 to 1,000,000. Default 256.
+  public var maxTokens: Int32 {
+    get {_storage._maxTokens}
+    set {_uniqueStorage()._maxTokens = newValue}
+  }
 
   /// From 0, which chooses the likeliest token, to 100. Default 1.
   public var temperature: Float {
-    get {_temperature ?? 0}
-    set {_temperature = newValue}
+    get {_storage._temperature ?? 0}
+    set {_uniqueStorage()._temperature = newValue}
   }
   /// Returns true if `temperature` has been explicitly set.
-  public var hasTemperature: Bool {self._temperature != nil}
+  public var hasTemperature: Bool {_storage._temperature != nil}
   /// Clears the value of `temperature`. Subsequent reads from it will return its default value.
-  public mutating func clearTemperature() {self._temperature = nil}
+  public mutating func clearTemperature() {_uniqueStorage()._temperature = nil}
 
   /// Keep the smallest set of tokens whose probabilities sum to at least this, over 0 and at most
   /// 1. Default 1, which keeps all.
   public var topP: Float {
-    get {_topP ?? 0}
-    set {_topP = newValue}
+    get {_storage._topP ?? 0}
+    set {_uniqueStorage()._topP = newValue}
   }
   /// Returns true if `topP` has been explicitly set.
-  public var hasTopP: Bool {self._topP != nil}
+  public var hasTopP: Bool {_storage._topP != nil}
   /// Clears the value of `topP`. Subsequent reads from it will return its default value.
-  public mutating func clearTopP() {self._topP = nil}
+  public mutating func clearTopP() {_uniqueStorage()._topP = nil}
 
   /// Keep this many of the likeliest tokens. Default 0, which keeps all.
-  public var topK: Int32 = 0
+  public var topK: Int32 {
+    get {_storage._topK}
+    set {_uniqueStorage()._topK = newValue}
+  }
 
   /// Drop tokens less likely than this share of the likeliest one's probability, 0 to 1.
-  public var minP: Float = 0
+  public var minP: Float {
+    get {_storage._minP}
+    set {_uniqueStorage()._minP = newValue}
+  }
 
   /// Divides positive and multiplies negative logits of tokens in prompt and output, 0.01 to 100.
   /// Default 1.
   public var repetitionPenalty: Float {
-    get {_repetitionPenalty ?? 0}
-    set {_repetitionPenalty = newValue}
+    get {_storage._repetitionPenalty ?? 0}
+    set {_uniqueStorage()._repetitionPenalty = newValue}
   }
   /// Returns true if `repetitionPenalty` has been explicitly set.
-  public var hasRepetitionPenalty: Bool {self._repetitionPenalty != nil}
+  public var hasRepetitionPenalty: Bool {_storage._repetitionPenalty != nil}
   /// Clears the value of `repetitionPenalty`. Subsequent reads from it will return its default value.
-  public mutating func clearRepetitionPenalty() {self._repetitionPenalty = nil}
+  public mutating func clearRepetitionPenalty() {_uniqueStorage()._repetitionPenalty = nil}
 
   /// Subtracted once from the logits of tokens in the output. -100 to 100.
-  public var presencePenalty: Float = 0
+  public var presencePenalty: Float {
+    get {_storage._presencePenalty}
+    set {_uniqueStorage()._presencePenalty = newValue}
+  }
 
   /// Subtracted from a token's logit for each time it is in the output. -100 to 100.
-  public var frequencyPenalty: Float = 0
+  public var frequencyPenalty: Float {
+    get {_storage._frequencyPenalty}
+    set {_uniqueStorage()._frequencyPenalty = newValue}
+  }
 
   /// Absent: the server draws one and reports it in the job's spec.
   public var seed: UInt64 {
-    get {_seed ?? 0}
-    set {_seed = newValue}
+    get {_storage._seed ?? 0}
+    set {_uniqueStorage()._seed = newValue}
   }
   /// Returns true if `seed` has been explicitly set.
-  public var hasSeed: Bool {self._seed != nil}
+  public var hasSeed: Bool {_storage._seed != nil}
   /// Clears the value of `seed`. Subsequent reads from it will return its default value.
-  public mutating func clearSeed() {self._seed = nil}
+  public mutating func clearSeed() {_uniqueStorage()._seed = nil}
 
   /// The text ends before the first of these to appear. At most 16 of up to 256 bytes each.
-  public var stop: [String] = []
+  public var stop: [String] {
+    get {_storage._stop}
+    set {_uniqueStorage()._stop = newValue}
+  }
 
   /// Absent: no log-probabilities. 0: of the chosen tokens. Up to 20: also of so many likeliest.
   /// They are those of the model itself, before penalties, temperature and filters.
   public var logprobs: Int32 {
-    get {_logprobs ?? 0}
-    set {_logprobs = newValue}
+    get {_storage._logprobs ?? 0}
+    set {_uniqueStorage()._logprobs = newValue}
   }
   /// Returns true if `logprobs` has been explicitly set.
-  public var hasLogprobs: Bool {self._logprobs != nil}
+  public var hasLogprobs: Bool {_storage._logprobs != nil}
   /// Clears the value of `logprobs`. Subsequent reads from it will return its default value.
-  public mutating func clearLogprobs() {self._logprobs = nil}
+  public mutating func clearLogprobs() {_uniqueStorage()._logprobs = nil}
 
   /// Added to the logits of single tokens, by token id. -1000 to 1000, at most 1024 entries.
-  public var logitBias: Dictionary<Int32,Float> = [:]
+  public var logitBias: Dictionary<Int32,Float> {
+    get {_storage._logitBias}
+    set {_uniqueStorage()._logitBias = newValue}
+  }
 
   /// How the sequence of tokens is searched.
-  public var strategy: Millrace_V1_SamplingParameters.OneOf_Strategy? = nil
+  public var strategy: OneOf_Strategy? {
+    get {return _storage._strategy}
+    set {_uniqueStorage()._strategy = newValue}
+  }
 
   /// The likeliest token each time, whatever `temperature` says.
   public var greedy: Millrace_V1_GreedyStrategy {
     get {
-      if case .greedy(let v)? = strategy {return v}
+      if case .greedy(let v)? = _storage._strategy {return v}
       return Millrace_V1_GreedyStrategy()
     }
-    set {strategy = .greedy(newValue)}
+    set {_uniqueStorage()._strategy = .greedy(newValue)}
   }
 
   /// Drawn at random as the parameters above say. The default.
   public var sample: Millrace_V1_SampleStrategy {
     get {
-      if case .sample(let v)? = strategy {return v}
+      if case .sample(let v)? = _storage._strategy {return v}
       return Millrace_V1_SampleStrategy()
     }
-    set {strategy = .sample(newValue)}
+    set {_uniqueStorage()._strategy = .sample(newValue)}
+  }
+
+  /// The likeliest text as a whole, as far as a beam search finds it.
+  public var beam: Millrace_V1_BeamStrategy {
+    get {
+      if case .beam(let v)? = _storage._strategy {return v}
+      return Millrace_V1_BeamStrategy()
+    }
+    set {_uniqueStorage()._strategy = .beam(newValue)}
+  }
+
+  /// A likely token each time, which does not mean what was said before.
+  public var contrastive: Millrace_V1_ContrastiveStrategy {
+    get {
+      if case .contrastive(let v)? = _storage._strategy {return v}
+      return Millrace_V1_ContrastiveStrategy()
+    }
+    set {_uniqueStorage()._strategy = .contrastive(newValue)}
   }
 
   /// Keep the smallest set of tokens whose information is nearest to the expected one and whose
   /// probabilities sum to at least this, over 0 and at most 1. Default 1, which keeps all.
   public var typicalP: Float {
-    get {_typicalP ?? 0}
-    set {_typicalP = newValue}
+    get {_storage._typicalP ?? 0}
+    set {_uniqueStorage()._typicalP = newValue}
   }
   /// Returns true if `typicalP` has been explicitly set.
-  public var hasTypicalP: Bool {self._typicalP != nil}
+  public var hasTypicalP: Bool {_storage._typicalP != nil}
   /// Clears the value of `typicalP`. Subsequent reads from it will return its default value.
-  public mutating func clearTypicalP() {self._typicalP = nil}
+  public mutating func clearTypicalP() {_uniqueStorage()._typicalP = nil}
 
   /// Output tokens before which none is chosen that would end the output, up to max_tokens. Not
   /// together with a constraint.
-  public var minTokens: Int32 = 0
+  public var minTokens: Int32 {
+    get {_storage._minTokens}
+    set {_uniqueStorage()._minTokens = newValue}
+  }
 
   /// Tokens that end the output as the model's own end-of-generation tokens do. At most 16.
-  public var stopTokenIds: [Int32] = []
+  public var stopTokenIds: [Int32] {
+    get {_storage._stopTokenIds}
+    set {_uniqueStorage()._stopTokenIds = newValue}
+  }
 
   /// What the text must be. Tokens that do not lead there are never chosen, and the text comes to
   /// its end within max_tokens. At most 65,536 bytes.
-  public var constraint: Millrace_V1_SamplingParameters.OneOf_Constraint? = nil
+  public var constraint: OneOf_Constraint? {
+    get {return _storage._constraint}
+    set {_uniqueStorage()._constraint = newValue}
+  }
 
   /// A JSON document that is valid under this JSON schema (draft 2020-12).
   public var jsonSchema: String {
     get {
-      if case .jsonSchema(let v)? = constraint {return v}
+      if case .jsonSchema(let v)? = _storage._constraint {return v}
       return String()
     }
-    set {constraint = .jsonSchema(newValue)}
+    set {_uniqueStorage()._constraint = .jsonSchema(newValue)}
   }
 
   /// A text of this grammar, in the notation of llama.cpp (GBNF).
   public var grammar: String {
     get {
-      if case .grammar(let v)? = constraint {return v}
+      if case .grammar(let v)? = _storage._constraint {return v}
       return String()
     }
-    set {constraint = .grammar(newValue)}
+    set {_uniqueStorage()._constraint = .grammar(newValue)}
+  }
+
+  /// Outputs of the job, 1 to 64. Default 1. They are samples of the prompt that are drawn
+  /// independently of one another, each with random numbers of its own, and the first one is what a
+  /// job with one output gives; or, with `beam`, the best texts, best first. More than 1 only where
+  /// the choice is random (a temperature over 0) or with `beam`, and at most as many as the model's
+  /// engine runs sequences at once.
+  public var n: Int32 {
+    get {_storage._n}
+    set {_uniqueStorage()._n = newValue}
   }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -337,6 +386,10 @@ public nonisolated struct Millrace_V1_SamplingParameters: Sendable {
     case greedy(Millrace_V1_GreedyStrategy)
     /// Drawn at random as the parameters above say. The default.
     case sample(Millrace_V1_SampleStrategy)
+    /// The likeliest text as a whole, as far as a beam search finds it.
+    case beam(Millrace_V1_BeamStrategy)
+    /// A likely token each time, which does not mean what was said before.
+    case contrastive(Millrace_V1_ContrastiveStrategy)
 
   }
 
@@ -352,12 +405,7 @@ public nonisolated struct Millrace_V1_SamplingParameters: Sendable {
 
   public init() {}
 
-  fileprivate var _temperature: Float? = nil
-  fileprivate var _topP: Float? = nil
-  fileprivate var _repetitionPenalty: Float? = nil
-  fileprivate var _seed: UInt64? = nil
-  fileprivate var _logprobs: Int32? = nil
-  fileprivate var _typicalP: Float? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 public nonisolated struct Millrace_V1_GreedyStrategy: Sendable {
@@ -378,6 +426,71 @@ public nonisolated struct Millrace_V1_SampleStrategy: Sendable {
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
+}
+
+/// Beam search: of all texts that continue the likeliest ones so far, the likeliest are kept, until
+/// they have ended. It draws nothing, so that `temperature`, `top_k`, `typical_p`, `top_p`, `min_p`
+/// and `seed` do not matter. Its output comes as a whole, at its end, and nothing is drafted for it
+/// (see Speculation).
+public nonisolated struct Millrace_V1_BeamStrategy: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Texts that are kept from one token to the next, 2 to 64 and at least `n`. Default 4. Each takes
+  /// as much of the engine's room as a job of its own.
+  public var width: Int32 = 0
+
+  /// From -10 to 10. Texts are ranked by the sum of their tokens' log-probabilities, divided by
+  /// their number of tokens to the power of this: the higher, the longer. Default 1.
+  public var lengthPenalty: Float {
+    get {_lengthPenalty ?? 0}
+    set {_lengthPenalty = newValue}
+  }
+  /// Returns true if `lengthPenalty` has been explicitly set.
+  public var hasLengthPenalty: Bool {self._lengthPenalty != nil}
+  /// Clears the value of `lengthPenalty`. Subsequent reads from it will return its default value.
+  public mutating func clearLengthPenalty() {self._lengthPenalty = nil}
+
+  /// End as soon as `width` texts have ended. Default: when no other can become better than the `n`
+  /// best.
+  public var earlyStopping: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _lengthPenalty: Float? = nil
+}
+
+/// Contrastive search: of the likeliest tokens the one that is likely, and whose meaning to the
+/// model is unlike that of every token before it. It draws nothing, so that `temperature`, the
+/// sampling's `top_k`, `typical_p`, `top_p`, `min_p` and `seed` do not matter, and nothing is
+/// drafted for it (see Speculation).
+public nonisolated struct Millrace_V1_ContrastiveStrategy: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The likeliest tokens that are looked at, 2 to 64. Default 4. Each takes as much of the engine's
+  /// room as a job of its own.
+  public var topK: Int32 = 0
+
+  /// The weight of being unlike, 0 to 1; that of being likely is the rest. Default 0.6.
+  public var alpha: Float {
+    get {_alpha ?? 0}
+    set {_alpha = newValue}
+  }
+  /// Returns true if `alpha` has been explicitly set.
+  public var hasAlpha: Bool {self._alpha != nil}
+  /// Clears the value of `alpha`. Subsequent reads from it will return its default value.
+  public mutating func clearAlpha() {self._alpha = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _alpha: Float? = nil
 }
 
 /// Whether the engine may draft tokens ahead and verify them together. The output is the same
@@ -468,168 +581,116 @@ nonisolated extension Millrace_V1_GenerationSpec: SwiftProtobuf.Message, SwiftPr
   public static let protoMessageName: String = _protobuf_package + ".GenerationSpec"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}model\0\u{1}prompt\0\u{3}token_ids\0\u{1}messages\0\u{1}sampling\0\u{1}speculation\0\u{1}priority\0\u{3}run_after\0\u{1}deadline\0\u{3}max_attempts\0\u{1}labels\0")
 
-  fileprivate class _StorageClass {
-    var _model: String = String()
-    var _input: Millrace_V1_GenerationSpec.OneOf_Input?
-    var _sampling: Millrace_V1_SamplingParameters? = nil
-    var _speculation: Millrace_V1_Speculation? = nil
-    var _priority: Int32 = 0
-    var _runAfter: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
-    var _deadline: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
-    var _maxAttempts: Int32 = 0
-    var _labels: Dictionary<String,String> = [:]
-
-      // This property is used as the initial default value for new instances of the type.
-      // The type itself is protecting the reference to its storage via CoW semantics.
-      // This will force a copy to be made of this reference when the first mutation occurs;
-      // hence, it is safe to mark this as `nonisolated(unsafe)`.
-      static nonisolated(unsafe) let defaultInstance = _StorageClass()
-
-    private init() {}
-
-    init(copying source: _StorageClass) {
-      _model = source._model
-      _input = source._input
-      _sampling = source._sampling
-      _speculation = source._speculation
-      _priority = source._priority
-      _runAfter = source._runAfter
-      _deadline = source._deadline
-      _maxAttempts = source._maxAttempts
-      _labels = source._labels
-    }
-  }
-
-  fileprivate mutating func _uniqueStorage() -> _StorageClass {
-    if !isKnownUniquelyReferenced(&_storage) {
-      _storage = _StorageClass(copying: _storage)
-    }
-    return _storage
-  }
-
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    _ = _uniqueStorage()
-    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
-      while let fieldNumber = try decoder.nextFieldNumber() {
-        // The use of inline closures is to circumvent an issue where the compiler
-        // allocates stack space for every case branch when no optimizations are
-        // enabled. https://github.com/apple/swift-protobuf/issues/1034
-        switch fieldNumber {
-        case 1: try { try decoder.decodeSingularStringField(value: &_storage._model) }()
-        case 2: try {
-          var v: String?
-          try decoder.decodeSingularStringField(value: &v)
-          if let v = v {
-            if _storage._input != nil {try decoder.handleConflictingOneOf()}
-            _storage._input = .prompt(v)
-          }
-        }()
-        case 3: try {
-          var v: Millrace_V1_TokenIds?
-          var hadOneofValue = false
-          if let current = _storage._input {
-            hadOneofValue = true
-            if case .tokenIds(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._input = .tokenIds(v)
-          }
-        }()
-        case 4: try {
-          var v: Millrace_V1_Messages?
-          var hadOneofValue = false
-          if let current = _storage._input {
-            hadOneofValue = true
-            if case .messages(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._input = .messages(v)
-          }
-        }()
-        case 5: try { try decoder.decodeSingularMessageField(value: &_storage._sampling) }()
-        case 6: try { try decoder.decodeSingularMessageField(value: &_storage._speculation) }()
-        case 7: try { try decoder.decodeSingularInt32Field(value: &_storage._priority) }()
-        case 8: try { try decoder.decodeSingularMessageField(value: &_storage._runAfter) }()
-        case 9: try { try decoder.decodeSingularMessageField(value: &_storage._deadline) }()
-        case 10: try { try decoder.decodeSingularInt32Field(value: &_storage._maxAttempts) }()
-        case 11: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &_storage._labels) }()
-        default: break
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.model) }()
+      case 2: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.input != nil {try decoder.handleConflictingOneOf()}
+          self.input = .prompt(v)
         }
+      }()
+      case 3: try {
+        var v: Millrace_V1_TokenIds?
+        var hadOneofValue = false
+        if let current = self.input {
+          hadOneofValue = true
+          if case .tokenIds(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.input = .tokenIds(v)
+        }
+      }()
+      case 4: try {
+        var v: Millrace_V1_Messages?
+        var hadOneofValue = false
+        if let current = self.input {
+          hadOneofValue = true
+          if case .messages(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.input = .messages(v)
+        }
+      }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._sampling) }()
+      case 6: try { try decoder.decodeSingularMessageField(value: &self._speculation) }()
+      case 7: try { try decoder.decodeSingularInt32Field(value: &self.priority) }()
+      case 8: try { try decoder.decodeSingularMessageField(value: &self._runAfter) }()
+      case 9: try { try decoder.decodeSingularMessageField(value: &self._deadline) }()
+      case 10: try { try decoder.decodeSingularInt32Field(value: &self.maxAttempts) }()
+      case 11: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.labels) }()
+      default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every if/case branch local when no optimizations
-      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-      // https://github.com/apple/swift-protobuf/issues/1182
-      if !_storage._model.isEmpty {
-        try visitor.visitSingularStringField(value: _storage._model, fieldNumber: 1)
-      }
-      switch _storage._input {
-      case .prompt?: try {
-        guard case .prompt(let v)? = _storage._input else { preconditionFailure() }
-        try visitor.visitSingularStringField(value: v, fieldNumber: 2)
-      }()
-      case .tokenIds?: try {
-        guard case .tokenIds(let v)? = _storage._input else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
-      }()
-      case .messages?: try {
-        guard case .messages(let v)? = _storage._input else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
-      }()
-      case nil: break
-      }
-      try { if let v = _storage._sampling {
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
-      } }()
-      try { if let v = _storage._speculation {
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
-      } }()
-      if _storage._priority != 0 {
-        try visitor.visitSingularInt32Field(value: _storage._priority, fieldNumber: 7)
-      }
-      try { if let v = _storage._runAfter {
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
-      } }()
-      try { if let v = _storage._deadline {
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
-      } }()
-      if _storage._maxAttempts != 0 {
-        try visitor.visitSingularInt32Field(value: _storage._maxAttempts, fieldNumber: 10)
-      }
-      if !_storage._labels.isEmpty {
-        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: _storage._labels, fieldNumber: 11)
-      }
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.model.isEmpty {
+      try visitor.visitSingularStringField(value: self.model, fieldNumber: 1)
+    }
+    switch self.input {
+    case .prompt?: try {
+      guard case .prompt(let v)? = self.input else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 2)
+    }()
+    case .tokenIds?: try {
+      guard case .tokenIds(let v)? = self.input else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case .messages?: try {
+      guard case .messages(let v)? = self.input else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case nil: break
+    }
+    try { if let v = self._sampling {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
+    try { if let v = self._speculation {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    } }()
+    if self.priority != 0 {
+      try visitor.visitSingularInt32Field(value: self.priority, fieldNumber: 7)
+    }
+    try { if let v = self._runAfter {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    } }()
+    try { if let v = self._deadline {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    } }()
+    if self.maxAttempts != 0 {
+      try visitor.visitSingularInt32Field(value: self.maxAttempts, fieldNumber: 10)
+    }
+    if !self.labels.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.labels, fieldNumber: 11)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Millrace_V1_GenerationSpec, rhs: Millrace_V1_GenerationSpec) -> Bool {
-    if lhs._storage !== rhs._storage {
-      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
-        let _storage = _args.0
-        let rhs_storage = _args.1
-        if _storage._model != rhs_storage._model {return false}
-        if _storage._input != rhs_storage._input {return false}
-        if _storage._sampling != rhs_storage._sampling {return false}
-        if _storage._speculation != rhs_storage._speculation {return false}
-        if _storage._priority != rhs_storage._priority {return false}
-        if _storage._runAfter != rhs_storage._runAfter {return false}
-        if _storage._deadline != rhs_storage._deadline {return false}
-        if _storage._maxAttempts != rhs_storage._maxAttempts {return false}
-        if _storage._labels != rhs_storage._labels {return false}
-        return true
-      }
-      if !storagesAreEqual {return false}
-    }
+    if lhs.model != rhs.model {return false}
+    if lhs.input != rhs.input {return false}
+    if lhs._sampling != rhs._sampling {return false}
+    if lhs._speculation != rhs._speculation {return false}
+    if lhs.priority != rhs.priority {return false}
+    if lhs._runAfter != rhs._runAfter {return false}
+    if lhs._deadline != rhs._deadline {return false}
+    if lhs.maxAttempts != rhs.maxAttempts {return false}
+    if lhs.labels != rhs.labels {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -732,169 +793,281 @@ nonisolated extension Millrace_V1_Message: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Millrace_V1_SamplingParameters: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".SamplingParameters"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}max_tokens\0\u{1}temperature\0\u{3}top_p\0\u{3}top_k\0\u{3}min_p\0\u{3}repetition_penalty\0\u{3}presence_penalty\0\u{3}frequency_penalty\0\u{1}seed\0\u{1}stop\0\u{1}logprobs\0\u{3}logit_bias\0\u{1}greedy\0\u{1}sample\0\u{3}typical_p\0\u{3}min_tokens\0\u{3}stop_token_ids\0\u{3}json_schema\0\u{1}grammar\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}max_tokens\0\u{1}temperature\0\u{3}top_p\0\u{3}top_k\0\u{3}min_p\0\u{3}repetition_penalty\0\u{3}presence_penalty\0\u{3}frequency_penalty\0\u{1}seed\0\u{1}stop\0\u{1}logprobs\0\u{3}logit_bias\0\u{1}greedy\0\u{1}sample\0\u{3}typical_p\0\u{3}min_tokens\0\u{3}stop_token_ids\0\u{3}json_schema\0\u{1}grammar\0\u{1}n\0\u{1}beam\0\u{1}contrastive\0")
+
+  fileprivate class _StorageClass {
+    var _maxTokens: Int32 = 0
+    var _temperature: Float? = nil
+    var _topP: Float? = nil
+    var _topK: Int32 = 0
+    var _minP: Float = 0
+    var _repetitionPenalty: Float? = nil
+    var _presencePenalty: Float = 0
+    var _frequencyPenalty: Float = 0
+    var _seed: UInt64? = nil
+    var _stop: [String] = []
+    var _logprobs: Int32? = nil
+    var _logitBias: Dictionary<Int32,Float> = [:]
+    var _strategy: Millrace_V1_SamplingParameters.OneOf_Strategy?
+    var _typicalP: Float? = nil
+    var _minTokens: Int32 = 0
+    var _stopTokenIds: [Int32] = []
+    var _constraint: Millrace_V1_SamplingParameters.OneOf_Constraint?
+    var _n: Int32 = 0
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _maxTokens = source._maxTokens
+      _temperature = source._temperature
+      _topP = source._topP
+      _topK = source._topK
+      _minP = source._minP
+      _repetitionPenalty = source._repetitionPenalty
+      _presencePenalty = source._presencePenalty
+      _frequencyPenalty = source._frequencyPenalty
+      _seed = source._seed
+      _stop = source._stop
+      _logprobs = source._logprobs
+      _logitBias = source._logitBias
+      _strategy = source._strategy
+      _typicalP = source._typicalP
+      _minTokens = source._minTokens
+      _stopTokenIds = source._stopTokenIds
+      _constraint = source._constraint
+      _n = source._n
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularInt32Field(value: &self.maxTokens) }()
-      case 2: try { try decoder.decodeSingularFloatField(value: &self._temperature) }()
-      case 3: try { try decoder.decodeSingularFloatField(value: &self._topP) }()
-      case 4: try { try decoder.decodeSingularInt32Field(value: &self.topK) }()
-      case 5: try { try decoder.decodeSingularFloatField(value: &self.minP) }()
-      case 6: try { try decoder.decodeSingularFloatField(value: &self._repetitionPenalty) }()
-      case 7: try { try decoder.decodeSingularFloatField(value: &self.presencePenalty) }()
-      case 8: try { try decoder.decodeSingularFloatField(value: &self.frequencyPenalty) }()
-      case 9: try { try decoder.decodeSingularUInt64Field(value: &self._seed) }()
-      case 10: try { try decoder.decodeRepeatedStringField(value: &self.stop) }()
-      case 11: try { try decoder.decodeSingularInt32Field(value: &self._logprobs) }()
-      case 12: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufInt32,SwiftProtobuf.ProtobufFloat>.self, value: &self.logitBias) }()
-      case 13: try {
-        var v: Millrace_V1_GreedyStrategy?
-        var hadOneofValue = false
-        if let current = self.strategy {
-          hadOneofValue = true
-          if case .greedy(let m) = current {v = m}
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularInt32Field(value: &_storage._maxTokens) }()
+        case 2: try { try decoder.decodeSingularFloatField(value: &_storage._temperature) }()
+        case 3: try { try decoder.decodeSingularFloatField(value: &_storage._topP) }()
+        case 4: try { try decoder.decodeSingularInt32Field(value: &_storage._topK) }()
+        case 5: try { try decoder.decodeSingularFloatField(value: &_storage._minP) }()
+        case 6: try { try decoder.decodeSingularFloatField(value: &_storage._repetitionPenalty) }()
+        case 7: try { try decoder.decodeSingularFloatField(value: &_storage._presencePenalty) }()
+        case 8: try { try decoder.decodeSingularFloatField(value: &_storage._frequencyPenalty) }()
+        case 9: try { try decoder.decodeSingularUInt64Field(value: &_storage._seed) }()
+        case 10: try { try decoder.decodeRepeatedStringField(value: &_storage._stop) }()
+        case 11: try { try decoder.decodeSingularInt32Field(value: &_storage._logprobs) }()
+        case 12: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufInt32,SwiftProtobuf.ProtobufFloat>.self, value: &_storage._logitBias) }()
+        case 13: try {
+          var v: Millrace_V1_GreedyStrategy?
+          var hadOneofValue = false
+          if let current = _storage._strategy {
+            hadOneofValue = true
+            if case .greedy(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._strategy = .greedy(v)
+          }
+        }()
+        case 14: try {
+          var v: Millrace_V1_SampleStrategy?
+          var hadOneofValue = false
+          if let current = _storage._strategy {
+            hadOneofValue = true
+            if case .sample(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._strategy = .sample(v)
+          }
+        }()
+        case 15: try { try decoder.decodeSingularFloatField(value: &_storage._typicalP) }()
+        case 16: try { try decoder.decodeSingularInt32Field(value: &_storage._minTokens) }()
+        case 17: try { try decoder.decodeRepeatedInt32Field(value: &_storage._stopTokenIds) }()
+        case 18: try {
+          var v: String?
+          try decoder.decodeSingularStringField(value: &v)
+          if let v = v {
+            if _storage._constraint != nil {try decoder.handleConflictingOneOf()}
+            _storage._constraint = .jsonSchema(v)
+          }
+        }()
+        case 19: try {
+          var v: String?
+          try decoder.decodeSingularStringField(value: &v)
+          if let v = v {
+            if _storage._constraint != nil {try decoder.handleConflictingOneOf()}
+            _storage._constraint = .grammar(v)
+          }
+        }()
+        case 20: try { try decoder.decodeSingularInt32Field(value: &_storage._n) }()
+        case 21: try {
+          var v: Millrace_V1_BeamStrategy?
+          var hadOneofValue = false
+          if let current = _storage._strategy {
+            hadOneofValue = true
+            if case .beam(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._strategy = .beam(v)
+          }
+        }()
+        case 22: try {
+          var v: Millrace_V1_ContrastiveStrategy?
+          var hadOneofValue = false
+          if let current = _storage._strategy {
+            hadOneofValue = true
+            if case .contrastive(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._strategy = .contrastive(v)
+          }
+        }()
+        default: break
         }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.strategy = .greedy(v)
-        }
-      }()
-      case 14: try {
-        var v: Millrace_V1_SampleStrategy?
-        var hadOneofValue = false
-        if let current = self.strategy {
-          hadOneofValue = true
-          if case .sample(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.strategy = .sample(v)
-        }
-      }()
-      case 15: try { try decoder.decodeSingularFloatField(value: &self._typicalP) }()
-      case 16: try { try decoder.decodeSingularInt32Field(value: &self.minTokens) }()
-      case 17: try { try decoder.decodeRepeatedInt32Field(value: &self.stopTokenIds) }()
-      case 18: try {
-        var v: String?
-        try decoder.decodeSingularStringField(value: &v)
-        if let v = v {
-          if self.constraint != nil {try decoder.handleConflictingOneOf()}
-          self.constraint = .jsonSchema(v)
-        }
-      }()
-      case 19: try {
-        var v: String?
-        try decoder.decodeSingularStringField(value: &v)
-        if let v = v {
-          if self.constraint != nil {try decoder.handleConflictingOneOf()}
-          self.constraint = .grammar(v)
-        }
-      }()
-      default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if self.maxTokens != 0 {
-      try visitor.visitSingularInt32Field(value: self.maxTokens, fieldNumber: 1)
-    }
-    try { if let v = self._temperature {
-      try visitor.visitSingularFloatField(value: v, fieldNumber: 2)
-    } }()
-    try { if let v = self._topP {
-      try visitor.visitSingularFloatField(value: v, fieldNumber: 3)
-    } }()
-    if self.topK != 0 {
-      try visitor.visitSingularInt32Field(value: self.topK, fieldNumber: 4)
-    }
-    if self.minP.bitPattern != 0 {
-      try visitor.visitSingularFloatField(value: self.minP, fieldNumber: 5)
-    }
-    try { if let v = self._repetitionPenalty {
-      try visitor.visitSingularFloatField(value: v, fieldNumber: 6)
-    } }()
-    if self.presencePenalty.bitPattern != 0 {
-      try visitor.visitSingularFloatField(value: self.presencePenalty, fieldNumber: 7)
-    }
-    if self.frequencyPenalty.bitPattern != 0 {
-      try visitor.visitSingularFloatField(value: self.frequencyPenalty, fieldNumber: 8)
-    }
-    try { if let v = self._seed {
-      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 9)
-    } }()
-    if !self.stop.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.stop, fieldNumber: 10)
-    }
-    try { if let v = self._logprobs {
-      try visitor.visitSingularInt32Field(value: v, fieldNumber: 11)
-    } }()
-    if !self.logitBias.isEmpty {
-      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufInt32,SwiftProtobuf.ProtobufFloat>.self, value: self.logitBias, fieldNumber: 12)
-    }
-    switch self.strategy {
-    case .greedy?: try {
-      guard case .greedy(let v)? = self.strategy else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
-    }()
-    case .sample?: try {
-      guard case .sample(let v)? = self.strategy else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
-    }()
-    case nil: break
-    }
-    try { if let v = self._typicalP {
-      try visitor.visitSingularFloatField(value: v, fieldNumber: 15)
-    } }()
-    if self.minTokens != 0 {
-      try visitor.visitSingularInt32Field(value: self.minTokens, fieldNumber: 16)
-    }
-    if !self.stopTokenIds.isEmpty {
-      try visitor.visitPackedInt32Field(value: self.stopTokenIds, fieldNumber: 17)
-    }
-    switch self.constraint {
-    case .jsonSchema?: try {
-      guard case .jsonSchema(let v)? = self.constraint else { preconditionFailure() }
-      try visitor.visitSingularStringField(value: v, fieldNumber: 18)
-    }()
-    case .grammar?: try {
-      guard case .grammar(let v)? = self.constraint else { preconditionFailure() }
-      try visitor.visitSingularStringField(value: v, fieldNumber: 19)
-    }()
-    case nil: break
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._maxTokens != 0 {
+        try visitor.visitSingularInt32Field(value: _storage._maxTokens, fieldNumber: 1)
+      }
+      try { if let v = _storage._temperature {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 2)
+      } }()
+      try { if let v = _storage._topP {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 3)
+      } }()
+      if _storage._topK != 0 {
+        try visitor.visitSingularInt32Field(value: _storage._topK, fieldNumber: 4)
+      }
+      if _storage._minP.bitPattern != 0 {
+        try visitor.visitSingularFloatField(value: _storage._minP, fieldNumber: 5)
+      }
+      try { if let v = _storage._repetitionPenalty {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 6)
+      } }()
+      if _storage._presencePenalty.bitPattern != 0 {
+        try visitor.visitSingularFloatField(value: _storage._presencePenalty, fieldNumber: 7)
+      }
+      if _storage._frequencyPenalty.bitPattern != 0 {
+        try visitor.visitSingularFloatField(value: _storage._frequencyPenalty, fieldNumber: 8)
+      }
+      try { if let v = _storage._seed {
+        try visitor.visitSingularUInt64Field(value: v, fieldNumber: 9)
+      } }()
+      if !_storage._stop.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._stop, fieldNumber: 10)
+      }
+      try { if let v = _storage._logprobs {
+        try visitor.visitSingularInt32Field(value: v, fieldNumber: 11)
+      } }()
+      if !_storage._logitBias.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufInt32,SwiftProtobuf.ProtobufFloat>.self, value: _storage._logitBias, fieldNumber: 12)
+      }
+      switch _storage._strategy {
+      case .greedy?: try {
+        guard case .greedy(let v)? = _storage._strategy else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+      }()
+      case .sample?: try {
+        guard case .sample(let v)? = _storage._strategy else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
+      }()
+      default: break
+      }
+      try { if let v = _storage._typicalP {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 15)
+      } }()
+      if _storage._minTokens != 0 {
+        try visitor.visitSingularInt32Field(value: _storage._minTokens, fieldNumber: 16)
+      }
+      if !_storage._stopTokenIds.isEmpty {
+        try visitor.visitPackedInt32Field(value: _storage._stopTokenIds, fieldNumber: 17)
+      }
+      switch _storage._constraint {
+      case .jsonSchema?: try {
+        guard case .jsonSchema(let v)? = _storage._constraint else { preconditionFailure() }
+        try visitor.visitSingularStringField(value: v, fieldNumber: 18)
+      }()
+      case .grammar?: try {
+        guard case .grammar(let v)? = _storage._constraint else { preconditionFailure() }
+        try visitor.visitSingularStringField(value: v, fieldNumber: 19)
+      }()
+      case nil: break
+      }
+      if _storage._n != 0 {
+        try visitor.visitSingularInt32Field(value: _storage._n, fieldNumber: 20)
+      }
+      switch _storage._strategy {
+      case .beam?: try {
+        guard case .beam(let v)? = _storage._strategy else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 21)
+      }()
+      case .contrastive?: try {
+        guard case .contrastive(let v)? = _storage._strategy else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
+      }()
+      default: break
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Millrace_V1_SamplingParameters, rhs: Millrace_V1_SamplingParameters) -> Bool {
-    if lhs.maxTokens != rhs.maxTokens {return false}
-    if lhs._temperature != rhs._temperature {return false}
-    if lhs._topP != rhs._topP {return false}
-    if lhs.topK != rhs.topK {return false}
-    if lhs.minP != rhs.minP {return false}
-    if lhs._repetitionPenalty != rhs._repetitionPenalty {return false}
-    if lhs.presencePenalty != rhs.presencePenalty {return false}
-    if lhs.frequencyPenalty != rhs.frequencyPenalty {return false}
-    if lhs._seed != rhs._seed {return false}
-    if lhs.stop != rhs.stop {return false}
-    if lhs._logprobs != rhs._logprobs {return false}
-    if lhs.logitBias != rhs.logitBias {return false}
-    if lhs.strategy != rhs.strategy {return false}
-    if lhs._typicalP != rhs._typicalP {return false}
-    if lhs.minTokens != rhs.minTokens {return false}
-    if lhs.stopTokenIds != rhs.stopTokenIds {return false}
-    if lhs.constraint != rhs.constraint {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._maxTokens != rhs_storage._maxTokens {return false}
+        if _storage._temperature != rhs_storage._temperature {return false}
+        if _storage._topP != rhs_storage._topP {return false}
+        if _storage._topK != rhs_storage._topK {return false}
+        if _storage._minP != rhs_storage._minP {return false}
+        if _storage._repetitionPenalty != rhs_storage._repetitionPenalty {return false}
+        if _storage._presencePenalty != rhs_storage._presencePenalty {return false}
+        if _storage._frequencyPenalty != rhs_storage._frequencyPenalty {return false}
+        if _storage._seed != rhs_storage._seed {return false}
+        if _storage._stop != rhs_storage._stop {return false}
+        if _storage._logprobs != rhs_storage._logprobs {return false}
+        if _storage._logitBias != rhs_storage._logitBias {return false}
+        if _storage._strategy != rhs_storage._strategy {return false}
+        if _storage._typicalP != rhs_storage._typicalP {return false}
+        if _storage._minTokens != rhs_storage._minTokens {return false}
+        if _storage._stopTokenIds != rhs_storage._stopTokenIds {return false}
+        if _storage._constraint != rhs_storage._constraint {return false}
+        if _storage._n != rhs_storage._n {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -933,6 +1106,89 @@ nonisolated extension Millrace_V1_SampleStrategy: SwiftProtobuf.Message, SwiftPr
   }
 
   public static func ==(lhs: Millrace_V1_SampleStrategy, rhs: Millrace_V1_SampleStrategy) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Millrace_V1_BeamStrategy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".BeamStrategy"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}width\0\u{3}length_penalty\0\u{3}early_stopping\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt32Field(value: &self.width) }()
+      case 2: try { try decoder.decodeSingularFloatField(value: &self._lengthPenalty) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.earlyStopping) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.width != 0 {
+      try visitor.visitSingularInt32Field(value: self.width, fieldNumber: 1)
+    }
+    try { if let v = self._lengthPenalty {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 2)
+    } }()
+    if self.earlyStopping != false {
+      try visitor.visitSingularBoolField(value: self.earlyStopping, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Millrace_V1_BeamStrategy, rhs: Millrace_V1_BeamStrategy) -> Bool {
+    if lhs.width != rhs.width {return false}
+    if lhs._lengthPenalty != rhs._lengthPenalty {return false}
+    if lhs.earlyStopping != rhs.earlyStopping {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Millrace_V1_ContrastiveStrategy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ContrastiveStrategy"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}top_k\0\u{1}alpha\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt32Field(value: &self.topK) }()
+      case 2: try { try decoder.decodeSingularFloatField(value: &self._alpha) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.topK != 0 {
+      try visitor.visitSingularInt32Field(value: self.topK, fieldNumber: 1)
+    }
+    try { if let v = self._alpha {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Millrace_V1_ContrastiveStrategy, rhs: Millrace_V1_ContrastiveStrategy) -> Bool {
+    if lhs.topK != rhs.topK {return false}
+    if lhs._alpha != rhs._alpha {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -169,7 +169,8 @@ public nonisolated struct Millrace_V1_Job: @unchecked Sendable {
     set {_uniqueStorage()._attempt = newValue}
   }
 
-  /// The committed output. Only in GetJob's answer.
+  /// The committed output, and how it ended; where the job has several, the first of them. The text
+  /// and its tokens are only in GetJob's answer.
   public var text: String {
     get {_storage._text}
     set {_uniqueStorage()._text = newValue}
@@ -254,11 +255,37 @@ public nonisolated struct Millrace_V1_Job: @unchecked Sendable {
     set {_uniqueStorage()._modelFingerprint = newValue}
   }
 
+  /// The job's outputs after the first, in their order; only in GetJob's answer. There may be fewer
+  /// than were asked for: a job that has not succeeded has those that have begun, and a search as
+  /// many as it found texts.
+  public var alternatives: [Millrace_V1_Output] {
+    get {_storage._alternatives}
+    set {_uniqueStorage()._alternatives = newValue}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// One of several outputs of a job, as far as it is committed.
+public nonisolated struct Millrace_V1_Output: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var text: String = String()
+
+  public var tokenIds: [Int32] = []
+
+  /// From the job's end on.
+  public var finishReason: Millrace_V1_FinishReason = .unspecified
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 /// Exact counts of committed tokens.
@@ -272,6 +299,7 @@ public nonisolated struct Millrace_V1_Usage: Sendable {
   /// Prompt tokens found in a cache instead of being computed.
   public var cachedPromptTokens: Int64 = 0
 
+  /// Of all outputs together.
   public var outputTokens: Int64 = 0
 
   /// Output tokens that speculation proposed, and those of them that were accepted.
@@ -335,7 +363,7 @@ nonisolated extension Millrace_V1_FinishReason: SwiftProtobuf._ProtoNameProvidin
 
 nonisolated extension Millrace_V1_Job: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Job"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}spec\0\u{1}state\0\u{1}attempt\0\u{1}text\0\u{3}token_ids\0\u{3}finish_reason\0\u{1}usage\0\u{3}create_time\0\u{3}start_time\0\u{3}first_token_time\0\u{3}finish_time\0\u{1}error\0\u{3}request_id\0\u{3}model_fingerprint\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}spec\0\u{1}state\0\u{1}attempt\0\u{1}text\0\u{3}token_ids\0\u{3}finish_reason\0\u{1}usage\0\u{3}create_time\0\u{3}start_time\0\u{3}first_token_time\0\u{3}finish_time\0\u{1}error\0\u{3}request_id\0\u{3}model_fingerprint\0\u{1}alternatives\0")
 
   fileprivate class _StorageClass {
     var _id: String = String()
@@ -353,6 +381,7 @@ nonisolated extension Millrace_V1_Job: SwiftProtobuf.Message, SwiftProtobuf._Mes
     var _error: Google_Rpc_Status? = nil
     var _requestID: String = String()
     var _modelFingerprint: String = String()
+    var _alternatives: [Millrace_V1_Output] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -378,6 +407,7 @@ nonisolated extension Millrace_V1_Job: SwiftProtobuf.Message, SwiftProtobuf._Mes
       _error = source._error
       _requestID = source._requestID
       _modelFingerprint = source._modelFingerprint
+      _alternatives = source._alternatives
     }
   }
 
@@ -411,6 +441,7 @@ nonisolated extension Millrace_V1_Job: SwiftProtobuf.Message, SwiftProtobuf._Mes
         case 13: try { try decoder.decodeSingularMessageField(value: &_storage._error) }()
         case 14: try { try decoder.decodeSingularStringField(value: &_storage._requestID) }()
         case 15: try { try decoder.decodeSingularStringField(value: &_storage._modelFingerprint) }()
+        case 16: try { try decoder.decodeRepeatedMessageField(value: &_storage._alternatives) }()
         default: break
         }
       }
@@ -468,6 +499,9 @@ nonisolated extension Millrace_V1_Job: SwiftProtobuf.Message, SwiftProtobuf._Mes
       if !_storage._modelFingerprint.isEmpty {
         try visitor.visitSingularStringField(value: _storage._modelFingerprint, fieldNumber: 15)
       }
+      if !_storage._alternatives.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._alternatives, fieldNumber: 16)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -492,10 +526,51 @@ nonisolated extension Millrace_V1_Job: SwiftProtobuf.Message, SwiftProtobuf._Mes
         if _storage._error != rhs_storage._error {return false}
         if _storage._requestID != rhs_storage._requestID {return false}
         if _storage._modelFingerprint != rhs_storage._modelFingerprint {return false}
+        if _storage._alternatives != rhs_storage._alternatives {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Millrace_V1_Output: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Output"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}text\0\u{3}token_ids\0\u{3}finish_reason\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.text) }()
+      case 2: try { try decoder.decodeRepeatedInt32Field(value: &self.tokenIds) }()
+      case 3: try { try decoder.decodeSingularEnumField(value: &self.finishReason) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.text.isEmpty {
+      try visitor.visitSingularStringField(value: self.text, fieldNumber: 1)
+    }
+    if !self.tokenIds.isEmpty {
+      try visitor.visitPackedInt32Field(value: self.tokenIds, fieldNumber: 2)
+    }
+    if self.finishReason != .unspecified {
+      try visitor.visitSingularEnumField(value: self.finishReason, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Millrace_V1_Output, rhs: Millrace_V1_Output) -> Bool {
+    if lhs.text != rhs.text {return false}
+    if lhs.tokenIds != rhs.tokenIds {return false}
+    if lhs.finishReason != rhs.finishReason {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

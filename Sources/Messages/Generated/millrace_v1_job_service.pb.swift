@@ -185,7 +185,8 @@ public nonisolated struct Millrace_V1_WatchJobRequest: Sendable {
 
   public var id: String = String()
 
-  /// The first output token to send. More than there will ever be is no error: only the end comes.
+  /// The first output token to send, as `first_index` counts them. More than there will ever be is
+  /// no error: only the end comes.
   public var fromToken: Int64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -250,15 +251,21 @@ public nonisolated struct Millrace_V1_TokensEvent: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The place of the first token among the tokens of all outputs of the job, in the order of their
+  /// commit. Most jobs have one output, and this is the token's place in it.
   public var firstIndex: Int64 = 0
 
   public var tokenIds: [Int32] = []
 
-  /// The text that became final with these tokens; may be empty. Joined, the texts are the output.
+  /// The text that became final with these tokens; may be empty. Joined, the texts of an output are
+  /// the output.
   public var text: String = String()
 
   /// One a token, if the job asks for them.
   public var logprobs: [Millrace_V1_TokenLogprobs] = []
+
+  /// Which of the job's outputs all of these tokens belong to, from 0.
+  public var output: Int32 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -708,7 +715,7 @@ nonisolated extension Millrace_V1_JobEvent: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Millrace_V1_TokensEvent: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".TokensEvent"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}first_index\0\u{3}token_ids\0\u{1}text\0\u{1}logprobs\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}first_index\0\u{3}token_ids\0\u{1}text\0\u{1}logprobs\0\u{1}output\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -720,6 +727,7 @@ nonisolated extension Millrace_V1_TokensEvent: SwiftProtobuf.Message, SwiftProto
       case 2: try { try decoder.decodeRepeatedInt32Field(value: &self.tokenIds) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.text) }()
       case 4: try { try decoder.decodeRepeatedMessageField(value: &self.logprobs) }()
+      case 5: try { try decoder.decodeSingularInt32Field(value: &self.output) }()
       default: break
       }
     }
@@ -738,6 +746,9 @@ nonisolated extension Millrace_V1_TokensEvent: SwiftProtobuf.Message, SwiftProto
     if !self.logprobs.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.logprobs, fieldNumber: 4)
     }
+    if self.output != 0 {
+      try visitor.visitSingularInt32Field(value: self.output, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -746,6 +757,7 @@ nonisolated extension Millrace_V1_TokensEvent: SwiftProtobuf.Message, SwiftProto
     if lhs.tokenIds != rhs.tokenIds {return false}
     if lhs.text != rhs.text {return false}
     if lhs.logprobs != rhs.logprobs {return false}
+    if lhs.output != rhs.output {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -3,15 +3,13 @@ import Messages
 import SwiftProtobuf
 
 extension Job {
-  /// The job as clients see it, with the output given.
-  func message(output: [OutputChunk] = []) -> Millrace_V1_Job {
+  /// The job as clients see it, without output.
+  func message() -> Millrace_V1_Job {
     var message = Millrace_V1_Job()
     message.id = id.description
     message.spec = spec.message
     message.state = state.message
     message.attempt = attempt
-    message.text = output.map(\.text).joined()
-    message.tokenIds = output.flatMap(\.tokens)
     message.finishReason = finishReason?.message ?? .unspecified
     message.usage = usage.message
     message.createTime = createTime.message
@@ -21,6 +19,28 @@ extension Job {
     if let failure { message.error = ServiceError.status(failure) }
     message.requestID = requestID ?? ""
     message.modelFingerprint = modelFingerprint ?? ""
+    return message
+  }
+
+  /// The same with its committed output.
+  func message(output chunks: [OutputChunk]) -> Millrace_V1_Job {
+    var outputs: [Millrace_V1_Output] = []
+    for chunk in chunks {
+      for run in chunk.runs {
+        while outputs.count <= run.output { outputs.append(Millrace_V1_Output()) }
+        outputs[run.output].text += chunk.pieces[run.range].joined()
+        outputs[run.output].tokenIds += chunk.tokens[run.range]
+      }
+    }
+    let reasons = [finishReason].compactMap { $0 } + alternativeFinishReasons
+    for (index, reason) in reasons.enumerated() {
+      if index == outputs.count { outputs.append(Millrace_V1_Output()) }
+      outputs[index].finishReason = reason.message
+    }
+    var message = message()
+    message.text = outputs.first?.text ?? ""
+    message.tokenIds = outputs.first?.tokenIds ?? []
+    message.alternatives = Array(outputs.dropFirst())
     return message
   }
 }
@@ -76,16 +96,20 @@ extension Usage {
 }
 
 extension OutputChunk {
-  /// The chunk as events of at most so many tokens each, so that no message grows too large.
+  /// The chunk as events of one output each, of at most so many tokens, so that no message grows too
+  /// large.
   func messages(maxTokens: Int = 1_024) -> [Millrace_V1_JobEvent] {
-    stride(from: 0, to: tokens.count, by: maxTokens).map { start in
-      let range = start..<min(start + maxTokens, tokens.count)
-      var event = Millrace_V1_JobEvent()
-      event.tokens.firstIndex = Int64(firstIndex + start)
-      event.tokens.tokenIds = Array(tokens[range])
-      event.tokens.text = pieces[range].joined()
-      event.tokens.logprobs = logprobs?[range].map(\.message) ?? []
-      return event
+    runs.flatMap { run in
+      stride(from: run.range.lowerBound, to: run.range.upperBound, by: maxTokens).map { start in
+        let range = start..<min(start + maxTokens, run.range.upperBound)
+        var event = Millrace_V1_JobEvent()
+        event.tokens.firstIndex = Int64(firstIndex + start)
+        event.tokens.output = Int32(run.output)
+        event.tokens.tokenIds = Array(tokens[range])
+        event.tokens.text = pieces[range].joined()
+        event.tokens.logprobs = logprobs?[range].map(\.message) ?? []
+        return event
+      }
     }
   }
 }

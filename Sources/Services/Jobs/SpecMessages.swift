@@ -91,7 +91,9 @@ extension SamplingParameters {
       logprobs: message.hasLogprobs ? message.logprobs : nil, logitBias: message.logitBias,
       typicalP: message.hasTypicalP ? message.typicalP : nil,
       minTokens: message.minTokens == 0 ? nil : message.minTokens,
-      stopTokens: message.stopTokenIds.isEmpty ? nil : message.stopTokenIds)
+      stopTokens: message.stopTokenIds.isEmpty ? nil : message.stopTokenIds,
+      outputs: message.n == 0 || message.n == 1 ? nil : message.n,
+      strategy: Strategy(message.strategy))
     switch message.constraint {
     case .jsonSchema(let schema): jsonSchema = schema
     case .grammar(let text): grammar = text
@@ -118,10 +120,46 @@ extension SamplingParameters {
     message.stopTokenIds = stopTokens ?? []
     if let jsonSchema { message.jsonSchema = jsonSchema }
     if let grammar { message.grammar = grammar }
+    message.n = outputs ?? 1
     message.strategy =
-      temperature == 0
-      ? .greedy(Millrace_V1_GreedyStrategy()) : .sample(Millrace_V1_SampleStrategy())
+      strategy?.message
+      ?? (temperature == 0
+        ? .greedy(Millrace_V1_GreedyStrategy()) : .sample(Millrace_V1_SampleStrategy()))
     return message
+  }
+}
+
+extension SamplingParameters.Strategy {
+  /// `nil` for what is no search.
+  init?(_ message: Millrace_V1_SamplingParameters.OneOf_Strategy?) {
+    switch message {
+    case .greedy, .sample, nil: return nil
+    case .beam(let beam):
+      self = .beam(
+        width: beam.width == 0 ? JobLimits.defaultBeamWidth : beam.width,
+        lengthPenalty: beam.hasLengthPenalty ? beam.lengthPenalty : JobLimits.defaultLengthPenalty,
+        stopsEarly: beam.earlyStopping)
+    case .contrastive(let contrastive):
+      self = .contrastive(
+        topK: contrastive.topK == 0 ? JobLimits.defaultContrastiveTopK : contrastive.topK,
+        alpha: contrastive.hasAlpha ? contrastive.alpha : JobLimits.defaultContrastiveAlpha)
+    }
+  }
+
+  var message: Millrace_V1_SamplingParameters.OneOf_Strategy {
+    switch self {
+    case .beam(let width, let lengthPenalty, let stopsEarly):
+      var beam = Millrace_V1_BeamStrategy()
+      beam.width = width
+      beam.lengthPenalty = lengthPenalty
+      beam.earlyStopping = stopsEarly
+      return .beam(beam)
+    case .contrastive(let topK, let alpha):
+      var contrastive = Millrace_V1_ContrastiveStrategy()
+      contrastive.topK = topK
+      contrastive.alpha = alpha
+      return .contrastive(contrastive)
+    }
   }
 }
 

@@ -61,7 +61,8 @@ struct Get: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Show jobs with their output so far.",
     discussion: """
-      The text goes to standard output, what else there is to tell to standard error.
+      The text goes to standard output, what else there is to tell to standard error. Of several
+      outputs each after the first has a line above it that says which it is.
 
       Example: millrace get 0198c1d2-… --json
       """)
@@ -76,6 +77,7 @@ struct Get: AsyncParsableCommand {
     } show: { job in
       Output.remark(JobPrinter.details(of: job))
       Output.line(job.text)
+      JobPrinter.showAlternatives(of: job)
     }
   }
 }

@@ -8,6 +8,7 @@ extension JobPrinter {
     var lines = [("id", job.id), ("model", job.spec.model), ("state", job.state.word)]
     if job.finishReason != .unspecified { lines.append(("finish reason", job.finishReason.word)) }
     if job.hasError { lines.append(("error", job.error.message)) }
+    if job.spec.sampling.n > 1 { lines.append(("outputs", "\(job.spec.sampling.n)")) }
     lines.append(("attempts", "\(job.attempt) of \(job.spec.maxAttempts)"))
     lines.append(("priority", "\(job.spec.priority)"))
     if !job.requestID.isEmpty { lines.append(("request id", job.requestID)) }

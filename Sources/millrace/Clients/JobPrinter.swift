@@ -4,6 +4,8 @@ import Messages
 import SwiftProtobuf
 
 /// Shows a job's events: text as it comes, then a line of timings; or each event as JSON.
+///
+/// Of several outputs the first one's text is shown as it comes, and the others' at the job's end.
 struct JobPrinter {
   var json: Bool
 
@@ -16,7 +18,7 @@ struct JobPrinter {
     try await client.follow(id, from: index, again: command) { event in
       if json { Output.line(try event.jsonLine()) }
       switch event.event {
-      case .tokens(let tokens): if !json { Output.text(tokens.text) }
+      case .tokens(let tokens): if !json, tokens.output == 0 { Output.text(tokens.text) }
       case .finished(let job): ended = job
       case .state, nil: break
       }
@@ -24,11 +26,26 @@ struct JobPrinter {
     guard let ended else { return }
     if !json {
       Output.line("")
+      if ended.spec.sampling.n > 1 {
+        var request = Millrace_V1_GetJobRequest()
+        request.id = id
+        Self.showAlternatives(of: try await client.call("JobService/GetJob", request))
+      }
       Output.remark(Self.timings(of: ended))
     }
     guard ended.state == .succeeded else {
       let reason = ended.hasError ? ended.error.message : "by its owner or its deadline"
       throw CommandFailure("the job ended as \(ended.state.word): \(reason)")
+    }
+  }
+
+  /// The texts of a job's outputs after the first, each under a heading.
+  static func showAlternatives(of job: Millrace_V1_Job) {
+    let count = job.alternatives.count + 1
+    for (index, output) in job.alternatives.enumerated() {
+      let end = output.finishReason == .unspecified ? "" : " (\(output.finishReason.word))"
+      Output.line("— output \(index + 2) of \(count)\(end)")
+      Output.line(output.text)
     }
   }
 

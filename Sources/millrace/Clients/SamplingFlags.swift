@@ -76,7 +76,44 @@ struct SamplingFlags: ParsableArguments {
       valueName: "file"))
   var grammar: String?
 
+  @Option(
+    parsing: .unconditional, help: "How many outputs: samples, or the best of a beam search.")
+  var n: Int32 = 1
+
+  @Option(
+    parsing: .unconditional,
+    help: "Beam search over this many beginnings at a time, 2 to 64. [no beam search]")
+  var beamWidth: Int32?
+
+  @Option(
+    parsing: .unconditional,
+    help: "In beam search: over 0 favours long texts, below 0 short ones. [1]")
+  var lengthPenalty: Float?
+
+  @Flag(help: "In beam search: end as soon as so many texts as the width have ended.")
+  var earlyStopping = false
+
+  @Option(
+    name: .customLong("contrastive-top-k"), parsing: .unconditional,
+    help: "Contrastive search among this many of the likeliest tokens, 2 to 64. [4 if asked for]")
+  var contrastiveTopK: Int32?
+
+  @Option(
+    parsing: .unconditional,
+    help: """
+      Contrastive search in which being like the text so far counts this much against a token, 0 to \
+      1. [0.6 if asked for]
+      """)
+  var contrastiveAlpha: Float?
+
   func validate() throws {
+    guard beamWidth == nil || contrastiveTopK == nil && contrastiveAlpha == nil else {
+      throw ValidationError("give one of --beam-width and --contrastive-…")
+    }
+    guard beamWidth != nil || lengthPenalty == nil && !earlyStopping else {
+      throw ValidationError("--length-penalty and --early-stopping go with --beam-width")
+    }
+    guard (1...64).contains(n) else { throw ValidationError("--n must be from 1 to 64") }
     guard jsonSchema == nil || grammar == nil else {
       throw ValidationError("give one of --json-schema and --grammar")
     }

@@ -96,14 +96,15 @@ struct SubmissionFile {
 extension Millrace_V1_SubmitJobRequest {
   /// The request with what it does not say itself taken from another.
   ///
-  /// That is protobuf's merge, but for what would be mixed: a time or a list is taken as a whole, and
-  /// a line's temperature or strategy stands against a strategy of the flags.
+  /// That is protobuf's merge, but for what would be mixed: a time or a list is taken as a whole, a
+  /// line's strategy stands against one of the flags, and its temperature against their greedy one.
   fileprivate func filled(from defaults: Self) throws -> Self {
     var filled = defaults
     if spec.hasDeadline { filled.spec.clearDeadline() }
     if spec.hasRunAfter { filled.spec.clearRunAfter() }
     if !spec.sampling.stop.isEmpty { filled.spec.sampling.stop = [] }
-    if spec.sampling.hasTemperature || spec.sampling.strategy != nil {
+    if spec.sampling.strategy != nil { filled.spec.sampling.strategy = nil }
+    if spec.sampling.hasTemperature, case .greedy = filled.spec.sampling.strategy {
       filled.spec.sampling.strategy = nil
     }
     try filled.merge(serializedBytes: try serializedBytes() as [UInt8])

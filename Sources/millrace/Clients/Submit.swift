@@ -147,6 +147,20 @@ extension SamplingFlags {
       message.jsonSchema = try PromptArgument.file(jsonSchema, "--json-schema")
     }
     if let grammar { message.grammar = try PromptArgument.file(grammar, "--grammar") }
+    fillSearch(&message)
     return message
+  }
+
+  /// How many outputs there are to be, and how they are searched.
+  private func fillSearch(_ message: inout Millrace_V1_SamplingParameters) {
+    message.n = n
+    if let beamWidth {
+      message.beam.width = beamWidth
+      if let lengthPenalty { message.beam.lengthPenalty = lengthPenalty }
+      message.beam.earlyStopping = earlyStopping
+    } else if contrastiveTopK != nil || contrastiveAlpha != nil {
+      message.contrastive.topK = contrastiveTopK ?? 0
+      if let contrastiveAlpha { message.contrastive.alpha = contrastiveAlpha }
+    }
   }
 }

@@ -62,27 +62,33 @@ struct StoreUnderTest: Sendable {
   }
 
   func write(
-    _ lease: Lease, from index: Int? = nil, _ tokens: [Int32] = [], end: JobEnd? = nil
+    _ lease: Lease, from index: Int? = nil, _ tokens: [Int32] = [], outputs: [Int32]? = nil,
+    end: JobEnd? = nil
   ) async throws -> WriteResult {
-    let result = try await store.write([Self.write(lease, from: index, tokens, end: end)])
+    let write = Self.write(lease, from: index, tokens, outputs: outputs, end: end)
+    let result = try await store.write([write])
     guard let first = result.first, result.count == 1 else { throw Unexpected() }
     return first
   }
 
   static func write(
-    _ lease: Lease, from index: Int? = nil, _ tokens: [Int32] = [], end: JobEnd? = nil
+    _ lease: Lease, from index: Int? = nil, _ tokens: [Int32] = [], outputs: [Int32]? = nil,
+    end: JobEnd? = nil
   ) -> LeaseWrite {
     LeaseWrite(
-      lease: lease, chunk: index.map { chunk(from: $0, tokens) }, modelFingerprint: "fingerprint",
+      lease: lease, chunk: index.map { chunk(from: $0, tokens, outputs: outputs) },
+      modelFingerprint: "fingerprint",
       usage: Usage(
         promptTokens: 4, draftedTokens: 2, acceptedTokens: 1, draftRounds: 1,
         acceptedByPosition: [1]), end: end)
   }
 
-  static func chunk(from index: Int, _ tokens: [Int32]) -> OutputChunk {
+  static func chunk(
+    from index: Int, _ tokens: [Int32], outputs: [Int32]? = nil
+  ) -> OutputChunk {
     OutputChunk(
       firstIndex: index, tokens: tokens, pieces: tokens.map { " t\($0)" },
-      offsetsMicroseconds: tokens.indices.map { Int64(index + $0) * 1_000 })
+      offsetsMicroseconds: tokens.indices.map { Int64(index + $0) * 1_000 }, outputs: outputs)
   }
 
   func job(_ id: JobID) async throws -> Job {
