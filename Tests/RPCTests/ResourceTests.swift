@@ -31,22 +31,40 @@ private struct Resources {
     descriptors = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count
   }
 
-  /// Expects that the process holds no more than it did. The core lets go of some things a moment
-  /// later; what leaks never goes away.
-  static func expectLevel(with before: Resources, slackKibibytes: Int) async throws {
+  /// Expects that the process holds no more after a load than before. The core lets go of some things
+  /// a moment later, and its buffers may grow once when it is held up; what leaks never goes away, and
+  /// grows with each load.
+  static func expectLevel(
+    slackKibibytes: Int, loads: Int = 4, _ load: () async throws -> Void
+  ) async throws {
+    var growth: [Int] = []
+    for _ in 0..<loads {
+      let before = try Resources()
+      try await load()
+      let now = try await settled(before)
+      let mostPoolThreads = before.poolThreads + slackPoolThreads
+      #expect(now.threads <= before.threads)
+      #expect(now.poolThreads <= mostPoolThreads)
+      #expect(now.descriptors <= before.descriptors)
+      growth.append(now.residentKibibytes - before.residentKibibytes)
+      if growth.contains(where: { $0 <= slackKibibytes }) { return }
+    }
+    Issue.record("each load took more memory, in KiB: \(growth)")
+  }
+
+  private static let slackPoolThreads = 16
+
+  /// What is held as soon as it is no more than before, or after a while.
+  private static func settled(_ before: Resources) async throws -> Resources {
     var now = try Resources()
     let deadline = ContinuousClock.now + .seconds(30)
-    let mostPoolThreads = before.poolThreads + 16
-    while now.threads > before.threads || now.poolThreads > mostPoolThreads
+    while now.threads > before.threads || now.poolThreads > before.poolThreads + slackPoolThreads
       || now.descriptors > before.descriptors, ContinuousClock.now < deadline
     {
       await Task.yield()
       now = try Resources()
     }
-    #expect(now.threads <= before.threads)
-    #expect(now.poolThreads <= mostPoolThreads)
-    #expect(now.descriptors <= before.descriptors)
-    #expect(now.residentKibibytes <= before.residentKibibytes + slackKibibytes)
+    return now
   }
 }
 
@@ -70,10 +88,10 @@ private struct Resources {
       try await withServer(Echo.methods + [endless]) { (server, client) async throws in
         try await load(client, calls: 500, streams: 50)
         while server.activeCalls > 0 { await Task.yield() }
-        let before = try Resources()
-        try await load(client, calls: 2000, streams: 200)
-        while server.activeCalls > 0 { await Task.yield() }
-        try await Resources.expectLevel(with: before, slackKibibytes: 4_096)
+        try await Resources.expectLevel(slackKibibytes: 4_096) {
+          try await load(client, calls: 2000, streams: 200)
+          while server.activeCalls > 0 { await Task.yield() }
+        }
       }
     }
   }
@@ -95,9 +113,7 @@ private struct Resources {
         }
       }
       try await failToStart(20)
-      let before = try Resources()
-      try await failToStart(200)
-      try await Resources.expectLevel(with: before, slackKibibytes: 8_192)
+      try await Resources.expectLevel(slackKibibytes: 8_192) { try await failToStart(200) }
       // The one that has the address is as it was.
       let client = try Client(configuration: ClientConfiguration(address: address))
       #expect(try await client.unary(Echo.unary, [1]) == [1])
@@ -118,9 +134,9 @@ private struct Resources {
         }
       }
       for _ in 0..<5 { try await round() }
-      let before = try Resources()
-      for _ in 0..<30 { try await round() }
-      try await Resources.expectLevel(with: before, slackKibibytes: 8_192)
+      try await Resources.expectLevel(slackKibibytes: 8_192) {
+        for _ in 0..<30 { try await round() }
+      }
     }
   }
 }
