@@ -37,38 +37,69 @@ typedef void (*mk_unpack)(const mk_kv_layer *layer, const mk_tile *tile);
 
 // The tiles of 16 keys of one step.
 typedef struct {
-  const float *keys[MK_STEP_TILES];
-  const float *values[MK_STEP_TILES];
+  mk_kv_type type; // of their elements
+  const void *keys[MK_STEP_TILES];
+  const void *values[MK_STEP_TILES];
+  const float *key_scales[MK_STEP_TILES]; // of int8, as the next
+  const float *value_scales[MK_STEP_TILES];
+  // What to fetch meanwhile: the same of the next step, or of this one where it is the last.
+  const char *next_keys[MK_STEP_TILES];
+  const char *next_values[MK_STEP_TILES];
   size_t first; // key
   size_t tiles;
 } mk_step;
 
+static inline size_t mk_kv_element_bytes(mk_kv_type type) {
+  return type == MK_KV_F32 ? 4 : type == MK_KV_INT8 ? 1 : 2;
+}
+
 // Floats that the unpacked tiles of a step take.
 static inline size_t mk_unpacked_floats(size_t value_dim) { return 2 * MK_KEY_STEP * value_dim; }
 
-// The step that starts at key `first`, for queries that see at most `length` keys. What is stored as
-// float stays where it is; all else goes through `unpacked`.
+// The place of the first of 16 keys.
+static inline size_t mk_slot(const mk_kv_layer *layer, const mk_attention_run *run, size_t key) {
+  const size_t block = (size_t)run->block_table[key / layer->block_tokens];
+  return (block * layer->kv_heads + run->kv_head) * layer->block_tokens +
+         key % layer->block_tokens;
+}
+
+// The step that starts at key `first`, for queries that see at most `length` keys, where it lies.
 static inline mk_step mk_step_at(const mk_kv_layer *layer, const mk_attention_run *run,
-                                 size_t first, size_t length, mk_unpack unpack,
-                                 float *unpacked) {
-  mk_step step = {{0}, {0}, first, 0};
-  size_t tokens = layer->block_tokens;
+                                 size_t first, size_t length) {
+  mk_step step = {.type = layer->type, .first = first};
+  const size_t bytes = mk_kv_element_bytes(layer->type);
   for (size_t key = first; key < length && step.tiles < MK_STEP_TILES; key += MK_KEY_TILE) {
-    size_t block = (size_t)run->block_table[key / tokens];
-    size_t slot = (block * layer->kv_heads + run->kv_head) * tokens + key % tokens;
-    if (layer->type == MK_KV_F32) {
-      step.keys[step.tiles] = (const float *)layer->keys + slot * layer->head_dim;
-      step.values[step.tiles] = (const float *)layer->values + slot * layer->value_dim;
-    } else {
-      size_t tile_floats = MK_KEY_TILE * layer->value_dim;
-      mk_tile tile = {slot, unpacked + 2 * step.tiles * tile_floats, NULL};
-      tile.values = tile.keys + tile_floats;
-      unpack(layer, &tile);
-      step.keys[step.tiles] = tile.keys;
-      step.values[step.tiles] = tile.values;
+    const size_t slot = mk_slot(layer, run, key), tile = step.tiles++;
+    step.keys[tile] = (const char *)layer->keys + slot * layer->head_dim * bytes;
+    step.values[tile] = (const char *)layer->values + slot * layer->value_dim * bytes;
+    if (layer->type == MK_KV_INT8) {
+      step.key_scales[tile] = layer->key_scales + slot;
+      step.value_scales[tile] = layer->value_scales + slot;
     }
-    step.tiles += 1;
+    const size_t later = key + MK_KEY_STEP;
+    const size_t next = later < length ? mk_slot(layer, run, later) : slot;
+    step.next_keys[tile] = (const char *)layer->keys + next * layer->head_dim * bytes;
+    step.next_values[tile] = (const char *)layer->values + next * layer->value_dim * bytes;
   }
+  return step;
+}
+
+// The same as floats, in `unpacked` unless it is stored so.
+static inline mk_step mk_unpacked_step_at(const mk_kv_layer *layer, const mk_attention_run *run,
+                                          size_t first, size_t length, mk_unpack unpack,
+                                          float *unpacked) {
+  mk_step step = mk_step_at(layer, run, first, length);
+  if (layer->type == MK_KV_F32) return step;
+  const size_t tile_floats = MK_KEY_TILE * layer->value_dim;
+  for (size_t i = 0; i < step.tiles; i++) {
+    mk_tile tile = {mk_slot(layer, run, first + i * MK_KEY_TILE), unpacked + 2 * i * tile_floats,
+                    NULL};
+    tile.values = tile.keys + tile_floats;
+    unpack(layer, &tile);
+    step.keys[i] = tile.keys;
+    step.values[i] = tile.values;
+  }
+  step.type = MK_KV_F32;
   return step;
 }
 

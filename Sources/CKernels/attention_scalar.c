@@ -67,7 +67,7 @@ static void take_step(softmax_state *state, const mk_step *step, size_t count,
   float weights[MK_KEY_STEP];
   float largest = state->largest;
   for (size_t key = 0; key < count; key++) {
-    const float *keys = step->keys[key / MK_KEY_TILE] + key % MK_KEY_TILE;
+    const float *keys = (const float *)step->keys[key / MK_KEY_TILE] + key % MK_KEY_TILE;
     float score = 0.0f;
     for (size_t d = 0; d < layer->head_dim; d++) {
       score = __builtin_fmaf(keys[d * MK_KEY_TILE], query[d], score);
@@ -85,7 +85,7 @@ static void take_step(softmax_state *state, const mk_step *step, size_t count,
   for (size_t d = 0; d < layer->value_dim; d++) {
     float sum = state->acc[d] * correction;
     for (size_t key = 0; key < count; key++) {
-      const float *values = step->values[key / MK_KEY_TILE];
+      const float *values = (const float *)step->values[key / MK_KEY_TILE];
       sum = __builtin_fmaf(weights[key], values[key % MK_KEY_TILE * layer->value_dim + d], sum);
     }
     state->acc[d] = sum;
@@ -119,7 +119,7 @@ static void attend(const mk_kv_layer *layer, const mk_attention_run *run, size_t
   for (size_t d = 0; d < value_dim; d++) total[d] = 0.0f;
   for (size_t first = 0; first < length; first += MK_KEY_STEP) {
     if (first % MK_KEY_PARTITION == 0) start(&part, value_dim);
-    mk_step step = mk_step_at(layer, run, first, length, unpack, unpacked);
+    mk_step step = mk_unpacked_step_at(layer, run, first, length, unpack, unpacked);
     take_step(&part, &step, mk_step_count(&step, length), layer, run->scale, query);
     size_t next = first + MK_KEY_STEP;
     if (next >= length || next % MK_KEY_PARTITION == 0) {

@@ -5,6 +5,10 @@
 // lane is a key for the scores, a dimension for the values, and what is loaded of keys and values
 // serves all four. MK_VECTORS vectors of 16 lanes are in work for each row. Rows that see fewer
 // keys than others mask the scores, and take part in the sums over values only as far as they see.
+//
+// Keys and values that are not stored as floats are brought to it as they are loaded, where that
+// happens once; where there are more rows, before all of them. The next step is fetched meanwhile:
+// blocks lie anywhere, so that the hardware does not foresee it.
 
 #include "attention.h"
 #include "vector.h"
@@ -70,6 +74,31 @@ static MK_TARGET void MK_NAME(unpack)(const mk_kv_layer *layer, const mk_tile *t
   }
 }
 
+// Sixteen elements from `index` on as floats; `scale` for each of them, of int8.
+MK_INLINE void MK_NAME(read)(const mk_kv_type type, const void *from, size_t index,
+                             const mk_v16 *scale, mk_v16 *out) {
+  switch (type) {
+    case MK_KV_F32:
+      *out = MK_LOAD((const float *)from + index);
+      return;
+    case MK_KV_F16: {
+      const __m256i halves = _mm256_loadu_si256((const __m256i *)((const uint16_t *)from + index));
+      MK_HALVES(halves, *out);
+      return;
+    }
+    case MK_KV_BF16: {
+      const mk_v16h halves = *(const mk_v16h *)((const uint16_t *)from + index);
+      *out = (mk_v16)(__builtin_convertvector(halves, mk_v16i) << 16);
+      return;
+    }
+    case MK_KV_INT8: {
+      const mk_v16b quants = *(const mk_v16b *)((const int8_t *)from + index);
+      *out = __builtin_convertvector(quants, mk_v16) * *scale;
+      return;
+    }
+  }
+}
+
 // Rows that are taken together.
 typedef struct {
   const float *queries[MK_ROWS];
@@ -78,20 +107,24 @@ typedef struct {
 } mk_rows;
 
 // Scores of `vectors` tiles of 16 keys, not yet scaled, to the rows' weights.
-MK_INLINE void MK_NAME(score)(const int rows, const int vectors, const mk_rows *r,
-                              const mk_step *step, size_t tile, size_t head_dim,
+MK_INLINE void MK_NAME(score)(const mk_kv_type type, const int rows, const int vectors,
+                              const mk_rows *r, const mk_step *step, size_t tile, size_t head_dim,
                               size_t value_dim) {
+  const size_t line = MK_KEY_TILE * mk_kv_element_bytes(type);
   mk_v16 sum[MK_ROWS][MK_VECTORS];
+  mk_v16 scale[MK_VECTORS];
 #pragma clang loop unroll(full)
-  for (int i = 0; i < rows; i++) {
+  for (int v = 0; v < vectors; v++) {
+    if (type == MK_KV_INT8) scale[v] = MK_LOAD(step->key_scales[tile + (size_t)v]);
 #pragma clang loop unroll(full)
-    for (int v = 0; v < vectors; v++) sum[i][v] = (mk_v16){0};
+    for (int i = 0; i < rows; i++) sum[i][v] = (mk_v16){0};
   }
   for (size_t d = 0; d < head_dim; d++) {
     mk_v16 key[MK_VECTORS];
 #pragma clang loop unroll(full)
     for (int v = 0; v < vectors; v++) {
-      key[v] = MK_LOAD(step->keys[tile + (size_t)v] + d * MK_KEY_TILE);
+      MK_NAME(read)(type, step->keys[tile + (size_t)v], d * MK_KEY_TILE, scale + v, key + v);
+      _mm_prefetch(step->next_keys[tile + (size_t)v] + d * line, _MM_HINT_T1);
     }
 #pragma clang loop unroll(full)
     for (int i = 0; i < rows; i++) {
@@ -172,10 +205,25 @@ MK_INLINE void MK_NAME(soften)(const int rows, const bool whole, const mk_rows *
   }
 }
 
+// `vectors` vectors of dimensions from d on of a key's values.
+MK_INLINE void MK_NAME(read_values)(const mk_kv_type type, const int vectors, const mk_step *step,
+                                    size_t key, size_t d, size_t value_dim, mk_v16 *value) {
+  const size_t tile = key / MK_KEY_TILE, place = key % MK_KEY_TILE;
+  const size_t first = place * value_dim + d;
+  mk_v16 scale;
+  if (type == MK_KV_INT8) scale = MK_SPLAT(step->value_scales[tile][place]);
+#pragma clang loop unroll(full)
+  for (int v = 0; v < vectors; v++) {
+    MK_NAME(read)(type, step->values[tile], first + (size_t)v * 16, &scale, value + v);
+  }
+}
+
 // acc = acc * correction, then key by key acc = fma(weight, value, acc), for `vectors` vectors of
 // dimensions from d on.
-MK_INLINE void MK_NAME(accumulate)(const int rows, const int vectors, const mk_rows *r,
-                                   const mk_step *step, size_t d, size_t value_dim) {
+MK_INLINE void MK_NAME(accumulate)(const mk_kv_type type, const int rows, const int vectors,
+                                   const mk_rows *r, const mk_step *step, size_t d,
+                                   size_t value_dim) {
+  const size_t bytes = mk_kv_element_bytes(type);
   mk_v16 sum[MK_ROWS][MK_VECTORS];
   const float *weights[MK_ROWS];
   size_t shared = MK_KEY_STEP;
@@ -188,11 +236,15 @@ MK_INLINE void MK_NAME(accumulate)(const int rows, const int vectors, const mk_r
 #pragma clang loop unroll(full)
     for (int v = 0; v < vectors; v++) sum[i][v] = MK_LOAD(acc + v * 16) * correction;
   }
+  mk_v16 value[MK_VECTORS];
   for (size_t key = 0; key < shared; key++) {
-    const float *values = step->values[key / MK_KEY_TILE] + key % MK_KEY_TILE * value_dim + d;
-    mk_v16 value[MK_VECTORS];
+    const char *next = step->next_values[key / MK_KEY_TILE] +
+                       (key % MK_KEY_TILE * value_dim + d) * bytes;
+    MK_NAME(read_values)(type, vectors, step, key, d, value_dim, value);
 #pragma clang loop unroll(full)
-    for (int v = 0; v < vectors; v++) value[v] = MK_LOAD(values + v * 16);
+    for (size_t at = 0; at < (size_t)vectors * 16 * bytes; at += 64) {
+      _mm_prefetch(next + at, _MM_HINT_T1);
+    }
 #pragma clang loop unroll(full)
     for (int i = 0; i < rows; i++) {
       const mk_v16 weight = MK_SPLAT(weights[i][key]);
@@ -203,12 +255,10 @@ MK_INLINE void MK_NAME(accumulate)(const int rows, const int vectors, const mk_r
 #pragma clang loop unroll(full)
   for (int i = 0; i < rows; i++) {
     for (size_t key = shared; key < r->counts[i]; key++) {
-      const float *values = step->values[key / MK_KEY_TILE] + key % MK_KEY_TILE * value_dim + d;
       const mk_v16 weight = MK_SPLAT(weights[i][key]);
+      MK_NAME(read_values)(type, vectors, step, key, d, value_dim, value);
 #pragma clang loop unroll(full)
-      for (int v = 0; v < vectors; v++) {
-        sum[i][v] = MK_FMA(weight, MK_LOAD(values + v * 16), sum[i][v]);
-      }
+      for (int v = 0; v < vectors; v++) sum[i][v] = MK_FMA(weight, value[v], sum[i][v]);
     }
 #pragma clang loop unroll(full)
     for (int v = 0; v < vectors; v++) {
@@ -218,15 +268,18 @@ MK_INLINE void MK_NAME(accumulate)(const int rows, const int vectors, const mk_r
 }
 
 // Rows that all see a part of the step.
-MK_INLINE void MK_NAME(take_rows)(const int rows, const mk_kv_layer *layer, float scale,
-                                  const mk_rows *r, const mk_step *step) {
+MK_INLINE void MK_NAME(take_rows)(const mk_kv_type type, const int rows, const mk_kv_layer *layer,
+                                  float scale, const mk_rows *r, const mk_step *step) {
   const size_t value_dim = layer->value_dim;
   size_t tile = 0;
   for (; tile + MK_VECTORS <= step->tiles; tile += MK_VECTORS) {
-    MK_NAME(score)(rows, MK_VECTORS, r, step, tile, layer->head_dim, value_dim);
+    MK_NAME(score)(type, rows, MK_VECTORS, r, step, tile, layer->head_dim, value_dim);
+  }
+  for (; MK_VECTORS > 2 && tile + 2 <= step->tiles; tile += 2) {
+    MK_NAME(score)(type, rows, MK_VECTORS > 2 ? 2 : 1, r, step, tile, layer->head_dim, value_dim);
   }
   for (; tile < step->tiles; tile++) {
-    MK_NAME(score)(rows, 1, r, step, tile, layer->head_dim, value_dim);
+    MK_NAME(score)(type, rows, 1, r, step, tile, layer->head_dim, value_dim);
   }
   bool whole = true;
   for (int i = 0; i < rows; i++) whole = whole && r->counts[i] == MK_KEY_STEP;
@@ -237,26 +290,32 @@ MK_INLINE void MK_NAME(take_rows)(const int rows, const mk_kv_layer *layer, floa
   }
   size_t d = 0;
   for (; d + MK_VECTORS * 16 <= value_dim; d += MK_VECTORS * 16) {
-    MK_NAME(accumulate)(rows, MK_VECTORS, r, step, d, value_dim);
+    MK_NAME(accumulate)(type, rows, MK_VECTORS, r, step, d, value_dim);
   }
-  for (; d < value_dim; d += 16) MK_NAME(accumulate)(rows, 1, r, step, d, value_dim);
+  for (; d < value_dim; d += 16) MK_NAME(accumulate)(type, rows, 1, r, step, d, value_dim);
 }
 
-static MK_TARGET void MK_NAME(take_four)(const mk_kv_layer *layer, float scale, const mk_rows *r,
-                                         const mk_step *step) {
-  MK_NAME(take_rows)(4, layer, scale, r, step);
-}
+// The same as functions, for each type and one to four rows.
+typedef void (*MK_NAME(take))(const mk_kv_layer *, float, const mk_rows *, const mk_step *);
 
-static MK_TARGET void MK_NAME(take_few)(size_t rows, const mk_kv_layer *layer, float scale,
-                                        const mk_rows *r, const mk_step *step) {
-  if (rows == 3) {
-    MK_NAME(take_rows)(3, layer, scale, r, step);
-  } else if (rows == 2) {
-    MK_NAME(take_rows)(2, layer, scale, r, step);
-  } else {
-    MK_NAME(take_rows)(1, layer, scale, r, step);
+#define MK_TAKE(type, rows)                                                                    \
+  static MK_TARGET void MK_NAME(take_##type##_##rows)(const mk_kv_layer *layer, float scale,   \
+                                                      const mk_rows *r, const mk_step *step) { \
+    MK_NAME(take_rows)(type, rows, layer, scale, r, step);                                     \
   }
-}
+#define MK_TAKES(type) MK_TAKE(type, 1) MK_TAKE(type, 2) MK_TAKE(type, 3) MK_TAKE(type, 4)
+
+MK_TAKES(MK_KV_F32)
+MK_TAKES(MK_KV_F16)
+MK_TAKES(MK_KV_BF16)
+MK_TAKES(MK_KV_INT8)
+
+#define MK_TAKEN(type)                                                  \
+  [type] = {MK_NAME(take_##type##_1), MK_NAME(take_##type##_2),         \
+            MK_NAME(take_##type##_3), MK_NAME(take_##type##_4)}
+
+static const MK_NAME(take) MK_NAME(takes)[4][MK_ROWS] = {
+    MK_TAKEN(MK_KV_F32), MK_TAKEN(MK_KV_F16), MK_TAKEN(MK_KV_BF16), MK_TAKEN(MK_KV_INT8)};
 
 // Ends a partition: both sides are brought to the larger of the two maxima.
 MK_INLINE void MK_NAME(merge)(float *state, size_t value_dim) {
@@ -300,11 +359,7 @@ MK_INLINE void MK_NAME(take_step)(const mk_kv_layer *layer, const mk_attention_r
       r.states[i] = scratch + (row + i) * mk_attention_row_floats(layer->value_dim);
       r.counts[i] = mk_step_count(step, run->length + token);
     }
-    if (rows == MK_ROWS) {
-      MK_NAME(take_four)(layer, run->scale, &r, step);
-    } else {
-      MK_NAME(take_few)(rows, layer, run->scale, &r, step);
-    }
+    MK_NAME(takes)[step->type][rows - 1](layer, run->scale, &r, step);
   }
 }
 
@@ -324,7 +379,10 @@ MK_TARGET void MK_NAME(attention)(const mk_kv_layer *layer, const mk_attention_r
     // Tokens see one key more each, so those that do not reach this step come first.
     const size_t first_token = first < run->length ? 0 : first - run->length + 1;
     const size_t first_row = first_token * run->group;
-    const mk_step step = mk_step_at(layer, run, first, longest, MK_NAME(unpack), unpacked);
+    const mk_step step =
+        rows <= MK_ROWS
+            ? mk_step_at(layer, run, first, longest)
+            : mk_unpacked_step_at(layer, run, first, longest, MK_NAME(unpack), unpacked);
     for (size_t row = first_row; row < rows && first % MK_KEY_PARTITION == 0; row++) {
       MK_NAME(start)(scratch + row * stride, value_dim);
     }

@@ -1,6 +1,8 @@
 // Matrix multiplication by f32, f16 and bf16 weights, AVX-512. The chain is told at mk_matmul.
 //
-// A register tile is up to 4 groups of 16 rows by up to 8 tokens.
+// A register tile is up to 4 groups of 16 rows by up to 8 tokens. With many tokens, weights in halves
+// are brought to float once, a run of columns at a time, and not for every tile; between runs the
+// chains wait in `out`.
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -15,55 +17,111 @@ MK_INLINE __m512 load(const mk_weight_type type, const void *values, size_t inde
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
 }
 
+// Columns of some row groups, [group][column][16].
+typedef struct {
+  const void *values;
+  size_t group_stride; // elements from one group to the next
+  size_t first_row;
+  size_t columns;
+  size_t first_column;
+} run_weights;
+
 MK_INLINE void run(const mk_weight_type type, const int groups, const int tokens,
-                   const mk_matrix *weights, const mk_activations *x, size_t group, size_t token,
-                   float *out, size_t out_stride) {
-  const size_t columns = weights->columns;
-  const float *rows = x->values + token * columns;
+                   const run_weights *weights, const mk_matrix *matrix, const mk_activations *x,
+                   size_t token, float *out, size_t out_stride) {
+  const float *rows = x->values + token * matrix->columns + weights->first_column;
   __m512 acc[4][8];
+  __mmask16 masks[4];
 #pragma clang loop unroll(full)
   for (int g = 0; g < groups; g++) {
+    const size_t first = weights->first_row + (size_t)g * MK_ROW_GROUP;
+    const size_t left = matrix->rows - first;
+    masks[g] = left < MK_ROW_GROUP ? (__mmask16)((1u << left) - 1) : 0xFFFF;
 #pragma clang loop unroll(full)
-    for (int t = 0; t < tokens; t++) acc[g][t] = _mm512_setzero_ps();
+    for (int t = 0; t < tokens; t++) {
+      const float *from = out + (token + (size_t)t) * out_stride + first;
+      acc[g][t] = weights->first_column == 0 ? _mm512_setzero_ps()
+                                             : _mm512_maskz_loadu_ps(masks[g], from);
+    }
   }
-  for (size_t column = 0; column < columns; column++) {
+  for (size_t column = 0; column < weights->columns; column++) {
 #pragma clang loop unroll(full)
     for (int g = 0; g < groups; g++) {
-      const __m512 weight =
-          load(type, weights->values, ((group + (size_t)g) * columns + column) * MK_ROW_GROUP);
+      const __m512 weight = load(type, weights->values,
+                                 (size_t)g * weights->group_stride + column * MK_ROW_GROUP);
 #pragma clang loop unroll(full)
       for (int t = 0; t < tokens; t++) {
-        const __m512 value = _mm512_set1_ps(rows[(size_t)t * columns + column]);
+        const __m512 value = _mm512_set1_ps(rows[(size_t)t * matrix->columns + column]);
         acc[g][t] = _mm512_fmadd_ps(weight, value, acc[g][t]);
       }
     }
   }
 #pragma clang loop unroll(full)
   for (int g = 0; g < groups; g++) {
-    const size_t first = (group + (size_t)g) * MK_ROW_GROUP;
-    const size_t left = weights->rows - first;
-    const __mmask16 mask = left < MK_ROW_GROUP ? (__mmask16)((1u << left) - 1) : 0xFFFF;
+    const size_t first = weights->first_row + (size_t)g * MK_ROW_GROUP;
 #pragma clang loop unroll(full)
     for (int t = 0; t < tokens; t++) {
-      _mm512_mask_storeu_ps(out + (token + (size_t)t) * out_stride + first, mask, acc[g][t]);
+      _mm512_mask_storeu_ps(out + (token + (size_t)t) * out_stride + first, masks[g], acc[g][t]);
     }
   }
 }
 
 // All tokens of `groups` row groups.
-MK_INLINE void run_groups(const mk_weight_type type, const int groups, const mk_matrix *weights,
-                          const mk_activations *x, size_t group, float *out, size_t out_stride) {
+MK_INLINE void run_tokens(const mk_weight_type type, const int groups, const run_weights *weights,
+                          const mk_matrix *matrix, const mk_activations *x, float *out,
+                          size_t out_stride) {
   size_t token = 0;
   if (groups <= 2) {
     for (; token + 8 <= x->tokens; token += 8) {
-      run(type, groups, 8, weights, x, group, token, out, out_stride);
+      run(type, groups, 8, weights, matrix, x, token, out, out_stride);
     }
   }
   for (; token + 4 <= x->tokens; token += 4) {
-    run(type, groups, 4, weights, x, group, token, out, out_stride);
+    run(type, groups, 4, weights, matrix, x, token, out, out_stride);
   }
   for (; token < x->tokens; token++) {
-    run(type, groups, 1, weights, x, group, token, out, out_stride);
+    run(type, groups, 1, weights, matrix, x, token, out, out_stride);
+  }
+}
+
+static MK_TARGET void run_floats(const int groups, const run_weights *weights,
+                                 const mk_matrix *matrix, const mk_activations *x, float *out,
+                                 size_t out_stride) {
+  if (groups == 2) {
+    run_tokens(MK_WEIGHT_F32, 2, weights, matrix, x, out, out_stride);
+  } else {
+    run_tokens(MK_WEIGHT_F32, 1, weights, matrix, x, out, out_stride);
+  }
+}
+
+// With fewer tokens, bringing weights to float beforehand does not pay.
+#define MANY_TOKENS 128
+#define RUN_COLUMNS 512
+
+MK_INLINE void run_groups(const mk_weight_type type, const int groups, const mk_matrix *matrix,
+                          const mk_activations *x, size_t group, float *out, size_t out_stride) {
+  const size_t columns = matrix->columns;
+  const size_t bytes = type == MK_WEIGHT_F32 ? 4 : 2;
+  const char *values = (const char *)matrix->values + group * columns * MK_ROW_GROUP * bytes;
+  run_weights weights = {values, columns * MK_ROW_GROUP, group * MK_ROW_GROUP, columns, 0};
+  if (type == MK_WEIGHT_F32 || groups > 2 || x->tokens < MANY_TOKENS) {
+    run_tokens(type, groups, &weights, matrix, x, out, out_stride);
+    return;
+  }
+  _Alignas(64) float floats[2 * RUN_COLUMNS * MK_ROW_GROUP];
+  weights.values = floats;
+  weights.group_stride = RUN_COLUMNS * MK_ROW_GROUP;
+  for (size_t first = 0; first < columns; first += RUN_COLUMNS) {
+    weights.first_column = first;
+    weights.columns = columns - first < RUN_COLUMNS ? columns - first : RUN_COLUMNS;
+    for (size_t g = 0; g < (size_t)groups; g++) {
+      for (size_t column = 0; column < weights.columns; column++) {
+        const size_t from = (g * columns + first + column) * MK_ROW_GROUP;
+        _mm512_store_ps(floats + g * weights.group_stride + column * MK_ROW_GROUP,
+                        load(type, values, from));
+      }
+    }
+    run_floats(groups, &weights, matrix, x, out, out_stride);
   }
 }
 

@@ -48,9 +48,9 @@ MK_INLINE __m512i weights_of(const mk_panel_kind kind, const mk_panel *panel, co
 }
 
 // One block, or half of one: integer sums, then a step of every chain.
-MK_INLINE void take_part(const mk_panel_kind kind, const int groups, const int tokens,
-                         const int half, const mk_panel *panel, size_t block, const mk_block *x,
-                         size_t stride, __m512 acc[TILE_TOKENS][MK_PANEL_GROUPS]) {
+MK_INLINE void take_part(const mk_panel_kind kind, const bool once, const int groups,
+                         const int tokens, const int half, const mk_panel *panel, size_t block,
+                         const mk_block *x, size_t stride, __m512 acc[TILE_TOKENS][MK_PANEL_GROUPS]) {
   const int halves = kind == MK_PANEL_Q6 ? 2 : 1;
   const int steps = 8 / halves;
   __m512i dot[TILE_TOKENS][MK_PANEL_GROUPS];
@@ -80,6 +80,13 @@ MK_INLINE void take_part(const mk_panel_kind kind, const int groups, const int t
     }
   }
   const size_t place = (block * (size_t)halves + (size_t)half) * MK_PANEL_GROUPS * MK_ROW_GROUP;
+  __m512 row_scale[MK_PANEL_GROUPS];
+  if (once) {
+#pragma clang loop unroll(full)
+    for (int g = 0; g < groups; g++) {
+      row_scale[g] = mk_halves_to_floats(panel->halves[g] + block * MK_ROW_GROUP);
+    }
+  }
 #pragma clang loop unroll(full)
   for (int t = 0; t < tokens; t++) {
     const mk_block *q = x + (size_t)t * stride;
@@ -88,8 +95,8 @@ MK_INLINE void take_part(const mk_panel_kind kind, const int groups, const int t
 #pragma clang loop unroll(full)
     for (int g = 0; g < groups; g++) {
       const __m512 product = _mm512_fmadd_ps(_mm512_castsi512_ps(dot[t][g]), scale, offset);
-      const __m512 row_scale = _mm512_load_ps(panel->scales + place + g * MK_ROW_GROUP);
-      acc[t][g] = _mm512_fmadd_ps(row_scale, product, acc[t][g]);
+      if (!once) row_scale[g] = _mm512_load_ps(panel->scales + place + g * MK_ROW_GROUP);
+      acc[t][g] = _mm512_fmadd_ps(row_scale[g], product, acc[t][g]);
       if (kind == MK_PANEL_Q4_K) {
         const __m512 min = _mm512_load_ps(panel->mins + place + g * MK_ROW_GROUP);
         acc[t][g] = _mm512_fnmadd_ps(min, _mm512_set1_ps(q->scaled_sum), acc[t][g]);
@@ -98,8 +105,8 @@ MK_INLINE void take_part(const mk_panel_kind kind, const int groups, const int t
   }
 }
 
-MK_INLINE void tile(const mk_panel_kind kind, const int groups, const int tokens,
-                    const mk_panel *panel, const mk_block *x, size_t stride,
+MK_INLINE void tile(const mk_panel_kind kind, const bool once, const int groups,
+                    const int tokens, const mk_panel *panel, const mk_block *x, size_t stride,
                     const tile_results *results) {
   __m512 acc[TILE_TOKENS][MK_PANEL_GROUPS];
 #pragma clang loop unroll(full)
@@ -114,9 +121,9 @@ MK_INLINE void tile(const mk_panel_kind kind, const int groups, const int tokens
   const size_t blocks = panel->blocks;
   for (size_t block = 0; block < blocks; block++) {
     mk_panel_fetch_block(kind, panel, block);
-    take_part(kind, groups, tokens, 0, panel, block, x + block, stride, acc);
+    take_part(kind, once, groups, tokens, 0, panel, block, x + block, stride, acc);
     if (kind == MK_PANEL_Q6) {
-      take_part(kind, groups, tokens, 1, panel, block, x + block, stride, acc);
+      take_part(kind, once, groups, tokens, 1, panel, block, x + block, stride, acc);
     }
   }
 #pragma clang loop unroll(full)
@@ -132,30 +139,29 @@ MK_INLINE void tile(const mk_panel_kind kind, const int groups, const int tokens
 // Tiles of every size, as functions.
 typedef void (*tile_function)(const mk_panel *, const mk_block *, size_t, const tile_results *);
 
-#define TILE(kind, groups, tokens)                                                            \
-  static MK_TARGET void tile_##kind##_##groups##_##tokens(                                    \
+#define TILE(name, kind, once, groups, tokens)                                                \
+  static MK_TARGET void tile_##name##_##groups##_##tokens(                                    \
       const mk_panel *panel, const mk_block *x, size_t stride, const tile_results *results) { \
-    tile(kind, groups, tokens, panel, x, stride, results);                                    \
+    tile(kind, once, groups, tokens, panel, x, stride, results);                              \
   }
-#define TILES(kind, groups)                                                  \
-  TILE(kind, groups, 1) TILE(kind, groups, 2) TILE(kind, groups, 3)          \
-  TILE(kind, groups, 4)                                                      \
-  static const tile_function tiles_##kind##_##groups[TILE_TOKENS] = {        \
-      tile_##kind##_##groups##_1, tile_##kind##_##groups##_2,                \
-      tile_##kind##_##groups##_3, tile_##kind##_##groups##_4};
+#define TILES_OF(name, kind, once, groups)                                   \
+  TILE(name, kind, once, groups, 1) TILE(name, kind, once, groups, 2)        \
+  TILE(name, kind, once, groups, 3) TILE(name, kind, once, groups, 4)
+#define TILES(name, kind, once)                                              \
+  TILES_OF(name, kind, once, 1)                                              \
+  TILES_OF(name, kind, once, 2)                                              \
+  TILES_OF(name, kind, once, 3)                                              \
+  static const tile_function tiles_##name[MK_PANEL_GROUPS][TILE_TOKENS] = {  \
+      {tile_##name##_1_1, tile_##name##_1_2, tile_##name##_1_3, tile_##name##_1_4}, \
+      {tile_##name##_2_1, tile_##name##_2_2, tile_##name##_2_3, tile_##name##_2_4}, \
+      {tile_##name##_3_1, tile_##name##_3_2, tile_##name##_3_3, tile_##name##_3_4}};
 
-TILES(MK_PANEL_Q8, 1)
-TILES(MK_PANEL_Q8, 2)
-TILES(MK_PANEL_Q8, 3)
-TILES(MK_PANEL_Q4, 1)
-TILES(MK_PANEL_Q4, 2)
-TILES(MK_PANEL_Q4, 3)
-TILES(MK_PANEL_Q4_K, 1)
-TILES(MK_PANEL_Q4_K, 2)
-TILES(MK_PANEL_Q4_K, 3)
-TILES(MK_PANEL_Q6, 1)
-TILES(MK_PANEL_Q6, 2)
-TILES(MK_PANEL_Q6, 3)
+TILES(q8, MK_PANEL_Q8, false)
+TILES(q8_once, MK_PANEL_Q8, true)
+TILES(q4, MK_PANEL_Q4, false)
+TILES(q4_once, MK_PANEL_Q4, true)
+TILES(q4_k, MK_PANEL_Q4_K, false)
+TILES(q6, MK_PANEL_Q6, false)
 
 // Tokens of the next tile: 5 are better taken as 3 and 2 than as 4 and 1.
 static size_t next_tile(size_t left) {
@@ -164,12 +170,13 @@ static size_t next_tile(size_t left) {
 }
 
 // All tokens over one panel; `next` is the one after it.
-MK_INLINE void run_panel(const mk_panel_kind kind, const tile_function *const tiles[3],
-                         const mk_matrix *weights, const mk_activations *x, const mk_place *at,
-                         const mk_place *next, float *out, size_t out_stride) {
+MK_INLINE void run_panel(const mk_panel_kind kind, const bool once,
+                         const tile_function (*tiles)[TILE_TOKENS], const mk_matrix *weights,
+                         const mk_activations *x, const mk_place *at, const mk_place *next,
+                         float *out, size_t out_stride) {
   mk_panel_scales scales;
   mk_panel panel;
-  mk_panel_prepare(kind, weights, at, &scales, &panel);
+  mk_panel_prepare(kind, once, weights, at, &scales, &panel);
   mk_fetch_scales(weights, next);
   const size_t first = at->group * MK_ROW_GROUP;
   tile_results results = {out + first, out_stride, {0xFFFF, 0xFFFF, 0xFFFF}, at->block == 0};
@@ -187,9 +194,10 @@ MK_INLINE void run_panel(const mk_panel_kind kind, const tile_function *const ti
   }
 }
 
-MK_INLINE void run_kind(const mk_panel_kind kind, const tile_function *const tiles[3],
-                        const mk_matrix *weights, const mk_activations *x, size_t group_begin,
-                        size_t group_end, float *out, size_t out_stride) {
+MK_INLINE void run_kind(const mk_panel_kind kind, const bool once,
+                        const tile_function (*tiles)[TILE_TOKENS], const mk_matrix *weights,
+                        const mk_activations *x, size_t group_begin, size_t group_end, float *out,
+                        size_t out_stride) {
   const size_t blocks = weights->columns / MK_BLOCK;
   const bool few = x->tokens <= FEW_TOKENS;
   const size_t at_once = few ? MK_PANEL_GROUPS : ROUND_GROUPS;
@@ -198,30 +206,31 @@ MK_INLINE void run_kind(const mk_panel_kind kind, const tile_function *const til
   mk_place at = mk_place_at(&walk, group_begin, 0);
   while (at.groups > 0) {
     const mk_place next = mk_next_place(&walk, &at);
-    run_panel(kind, tiles, weights, x, &at, &next, out, out_stride);
+    run_panel(kind, once, tiles, weights, x, &at, &next, out, out_stride);
     at = next;
   }
 }
 
-#define RUN(name, kind)                                                                         \
-  static MK_TARGET void name(const mk_matrix *weights, const mk_activations *x, size_t begin,   \
-                             size_t end, float *out, size_t out_stride) {                       \
-    static const tile_function *const tiles[3] = {tiles_##kind##_1, tiles_##kind##_2,           \
-                                                  tiles_##kind##_3};                             \
-    run_kind(kind, tiles, weights, x, begin, end, out, out_stride);                             \
+#define RUN(name, kind, once)                                                                 \
+  static MK_TARGET void run_##name(const mk_matrix *weights, const mk_activations *x,         \
+                                   size_t begin, size_t end, float *out, size_t out_stride) { \
+    run_kind(kind, once, tiles_##name, weights, x, begin, end, out, out_stride);              \
   }
 
-RUN(run_q8, MK_PANEL_Q8)
-RUN(run_q4, MK_PANEL_Q4)
-RUN(run_q4_k, MK_PANEL_Q4_K)
-RUN(run_q6, MK_PANEL_Q6)
+RUN(q8, MK_PANEL_Q8, false)
+RUN(q8_once, MK_PANEL_Q8, true)
+RUN(q4, MK_PANEL_Q4, false)
+RUN(q4_once, MK_PANEL_Q4, true)
+RUN(q4_k, MK_PANEL_Q4_K, false)
+RUN(q6, MK_PANEL_Q6, false)
 
 MK_TARGET void mk_matmul_quantized_avx512(const mk_matrix *weights, const mk_activations *x,
                                           size_t group_begin, size_t group_end, float *out,
                                           size_t out_stride) {
+  const bool once = x->tokens <= TILE_TOKENS;
   switch (weights->type) {
     case MK_WEIGHT_Q4_0:
-      run_q4(weights, x, group_begin, group_end, out, out_stride);
+      (once ? run_q4_once : run_q4)(weights, x, group_begin, group_end, out, out_stride);
       break;
     case MK_WEIGHT_Q4_K:
       run_q4_k(weights, x, group_begin, group_end, out, out_stride);
@@ -230,7 +239,7 @@ MK_TARGET void mk_matmul_quantized_avx512(const mk_matrix *weights, const mk_act
       run_q6(weights, x, group_begin, group_end, out, out_stride);
       break;
     default:
-      run_q8(weights, x, group_begin, group_end, out, out_stride);
+      (once ? run_q8_once : run_q8)(weights, x, group_begin, group_end, out, out_stride);
   }
 }
 

@@ -24,6 +24,8 @@ typedef struct {
   size_t fetched_groups;
   const float *scales;
   const float *mins;
+  // As they are packed, of weights with a scale a block: [block][row].
+  const uint16_t *halves[MK_PANEL_GROUPS];
   size_t blocks;
 } mk_panel;
 
@@ -62,12 +64,15 @@ MK_INLINE void mk_spread_scales(const mk_panel_kind kind, const mk_matrix *weigh
   }
 }
 
-MK_INLINE void mk_panel_prepare(const mk_panel_kind kind, const mk_matrix *weights,
-                                const mk_place *at, mk_panel_scales *scales, mk_panel *panel) {
+// With `once`, for a single tile: scales that are but halves are brought to float there.
+MK_INLINE void mk_panel_prepare(const mk_panel_kind kind, const bool once,
+                                const mk_matrix *weights, const mk_place *at,
+                                mk_panel_scales *scales, mk_panel *panel) {
   const size_t halves = kind == MK_PANEL_Q6 ? 2 : 1;
   for (size_t g = 0; g < at->groups; g++) {
     panel->values[g] = mk_block_values(weights, at->group + g, at->block);
-    for (size_t b = 0; b < at->blocks; b++) {
+    if (once) panel->halves[g] = mk_block_scales(weights, at->group + g, at->block);
+    for (size_t b = 0; b < at->blocks && !once; b++) {
       const size_t place = (b * halves * MK_PANEL_GROUPS + g) * MK_ROW_GROUP;
       mk_spread_scales(kind, weights, at->group + g, at->block + b, scales->scales + place,
                        scales->mins + place);
