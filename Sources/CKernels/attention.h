@@ -98,6 +98,9 @@ static inline mk_step mk_unpacked_step_at(const mk_kv_layer *layer, const mk_att
     unpack(layer, &tile);
     step.keys[i] = tile.keys;
     step.values[i] = tile.values;
+    // Nothing to fetch: what is stored is touched once for many rows.
+    step.next_keys[i] = (const char *)tile.keys;
+    step.next_values[i] = (const char *)tile.values;
   }
   step.type = MK_KV_F32;
   return step;

@@ -98,31 +98,50 @@ static MK_TARGET void run_floats(const int groups, const run_weights *weights,
 #define MANY_TOKENS 128
 #define RUN_COLUMNS 512
 
-MK_INLINE void run_groups(const mk_weight_type type, const int groups, const mk_matrix *matrix,
-                          const mk_activations *x, size_t group, float *out, size_t out_stride) {
-  const size_t columns = matrix->columns;
-  const size_t bytes = type == MK_WEIGHT_F32 ? 4 : 2;
-  const char *values = (const char *)matrix->values + group * columns * MK_ROW_GROUP * bytes;
-  run_weights weights = {values, columns * MK_ROW_GROUP, group * MK_ROW_GROUP, columns, 0};
-  if (type == MK_WEIGHT_F32 || groups > 2 || x->tokens < MANY_TOKENS) {
-    run_tokens(type, groups, &weights, matrix, x, out, out_stride);
-    return;
+// Vectors of 16 halves to float.
+static MK_TARGET void unpack(const mk_weight_type type, const void *values, size_t first,
+                             size_t count, float *out) {
+  if (type == MK_WEIGHT_F16) {
+    for (size_t i = 0; i < count; i++) {
+      _mm512_store_ps(out + i * 16, load(MK_WEIGHT_F16, values, first + i * 16));
+    }
+  } else {
+    for (size_t i = 0; i < count; i++) {
+      _mm512_store_ps(out + i * 16, load(MK_WEIGHT_BF16, values, first + i * 16));
+    }
   }
+}
+
+// One or two groups of halves, for many tokens. Not inlined, so that its memory is there only once.
+static __attribute__((noinline)) MK_TARGET void run_unpacked(const int groups,
+                                                             const mk_matrix *matrix,
+                                                             const mk_activations *x, size_t group,
+                                                             float *out, size_t out_stride) {
   _Alignas(64) float floats[2 * RUN_COLUMNS * MK_ROW_GROUP];
-  weights.values = floats;
-  weights.group_stride = RUN_COLUMNS * MK_ROW_GROUP;
+  run_weights weights = {floats, RUN_COLUMNS * MK_ROW_GROUP, group * MK_ROW_GROUP, 0, 0};
+  const size_t columns = matrix->columns;
   for (size_t first = 0; first < columns; first += RUN_COLUMNS) {
     weights.first_column = first;
     weights.columns = columns - first < RUN_COLUMNS ? columns - first : RUN_COLUMNS;
     for (size_t g = 0; g < (size_t)groups; g++) {
-      for (size_t column = 0; column < weights.columns; column++) {
-        const size_t from = (g * columns + first + column) * MK_ROW_GROUP;
-        _mm512_store_ps(floats + g * weights.group_stride + column * MK_ROW_GROUP,
-                        load(type, values, from));
-      }
+      unpack(matrix->type, matrix->values, ((group + g) * columns + first) * MK_ROW_GROUP,
+             weights.columns, floats + g * weights.group_stride);
     }
     run_floats(groups, &weights, matrix, x, out, out_stride);
   }
+}
+
+MK_INLINE void run_groups(const mk_weight_type type, const int groups, const mk_matrix *matrix,
+                          const mk_activations *x, size_t group, float *out, size_t out_stride) {
+  if (type != MK_WEIGHT_F32 && groups <= 2 && x->tokens >= MANY_TOKENS) {
+    run_unpacked(groups, matrix, x, group, out, out_stride);
+    return;
+  }
+  const size_t columns = matrix->columns;
+  const size_t bytes = type == MK_WEIGHT_F32 ? 4 : 2;
+  const char *values = (const char *)matrix->values + group * columns * MK_ROW_GROUP * bytes;
+  const run_weights weights = {values, columns * MK_ROW_GROUP, group * MK_ROW_GROUP, columns, 0};
+  run_tokens(type, groups, &weights, matrix, x, out, out_stride);
 }
 
 MK_INLINE void run_type(const mk_weight_type type, const mk_matrix *weights,

@@ -2,6 +2,12 @@ import Inference
 import JobQueue
 
 extension ActiveJobs.Entry {
+  /// The places in the engine that it takes now.
+  var occupied: Int {
+    guard let samples else { return places }
+    return min(places, samples - outputs.count { $0.finish != nil })
+  }
+
   /// Takes what a step of the engine brought of one of the job's outputs. The job ends with the last
   /// of them.
   /// - Throws: why the job fails.
@@ -51,7 +57,7 @@ extension ActiveJobs.Entry {
   /// The end of a job all of whose outputs have ended.
   private func success() throws(JobFailure) -> JobEnd {
     let reasons = outputs.compactMap(\.finish)
-    guard let first = reasons.first, reasons.count == outputs.count else {
+    guard let first = reasons.first, reasons.count == samples ?? outputs.count else {
       throw JobFailure(code: .engine, message: "the engine left an output without an end")
     }
     return .succeeded(first, alternatives: Array(reasons.dropFirst()))

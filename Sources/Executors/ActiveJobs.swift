@@ -14,6 +14,9 @@ package struct ActiveJobs {
     let claimTime: ContinuousClock.Instant
     /// The sequences that it has in the model's engine at most.
     let places: Int
+    /// Outputs that a job of samples has, each of which gives its place back when it ends; `nil` for a
+    /// search, which keeps them all.
+    let samples: Int?
     var usage: Usage
     /// The index after the last token from the engine, among those of all outputs.
     var nextIndex: Int
@@ -55,7 +58,7 @@ package struct ActiveJobs {
   /// The places in a model's engine that jobs occupy.
   package func occupied(_ model: String) -> Int {
     entries.values.reduce(0) { places, entry in
-      entry.model == model && !entry.isEnded ? places + entry.places : places
+      entry.model == model && !entry.isEnded ? places + entry.occupied : places
     }
   }
 
@@ -64,10 +67,12 @@ package struct ActiveJobs {
   // MARK: Claims
 
   /// Takes a claimed job in. Returns its sequence number.
-  /// - Parameter places: the sequences that it has in the engine at most.
+  /// - Parameters:
+  ///   - places: the sequences that it has in the engine at most.
+  ///   - samples: how many outputs it has, if it is no search.
   package mutating func begin(
-    _ claimed: ClaimedJob, promptTokens: Int, places: Int = 1, fingerprint: String,
-    at now: ContinuousClock.Instant
+    _ claimed: ClaimedJob, promptTokens: Int, places: Int = 1, samples: Int? = nil,
+    fingerprint: String, at now: ContinuousClock.Instant
   ) -> UInt64 {
     let sequence = nextSequence
     nextSequence += 1
@@ -75,7 +80,8 @@ package struct ActiveJobs {
     usage.promptTokens = Int64(promptTokens)
     entries[sequence] = Entry(
       lease: claimed.lease, model: claimed.job.spec.model, fingerprint: fingerprint,
-      claimTime: now, places: places, usage: usage, nextIndex: claimed.committedTokens.count,
+      claimTime: now, places: places, samples: samples, usage: usage,
+      nextIndex: claimed.committedTokens.count,
       outputs: claimed.tokensByOutput.map { OutputProgress(tokens: $0.count) })
     sequences[claimed.job.id] = sequence
     return sequence
@@ -100,19 +106,26 @@ package struct ActiveJobs {
 
   // MARK: Output
 
-  /// Notes what a step of the engine brought.
-  package mutating func record(_ output: SequenceOutput, at now: ContinuousClock.Instant) {
+  /// Notes what a step of the engine brought. Returns whether the engine need not go on with the
+  /// job, though it would.
+  @discardableResult
+  package mutating func record(
+    _ output: SequenceOutput, at now: ContinuousClock.Instant
+  ) -> Bool {
     let sequence = output.sequence
     guard entries[sequence]?.isEnded == false, let before = entries[sequence]?.nextIndex else {
-      return
+      return false
     }
+    var isRefused = false
     do throws(JobFailure) {
       try entries[sequence]?.take(output, at: now)
     } catch {
       entries[sequence]?.end = .failed(error)
+      isRefused = !output.isLast
     }
     uncommittedTokens += (entries[sequence]?.nextIndex ?? before) - before
     noteNews(of: sequence)
+    return isRefused
   }
 
   /// Ends a job that the engine could not run.
@@ -130,20 +143,29 @@ package struct ActiveJobs {
 
   // MARK: Write-back
 
+  /// The most tokens of one job that are committed together: what is stored together is also read
+  /// together, by those who watch. Only searches bring so many at once.
+  package static let maxTokensPerWrite = 4_096
+
   /// What to commit next, at most one write a job at a time; first the jobs that wait longest.
   package mutating func takeWrites(limit: Int) -> [(sequence: UInt64, write: LeaseWrite)] {
     let waiting = entries.filter { $0.value.hasNews && !$0.value.isInFlight }
       .sorted { ($0.value.newsNumber ?? 0) < ($1.value.newsNumber ?? 0) }
     return waiting.prefix(limit).map { sequence, entry in
+      var write = LeaseWrite(
+        lease: entry.lease, chunk: entry.uncommitted, modelFingerprint: entry.fingerprint,
+        usage: entry.usage, end: entry.end)
       entries[sequence]?.uncommitted = nil
       entries[sequence]?.isInFlight = true
       entries[sequence]?.newsNumber = nil
-      return (
-        sequence,
-        LeaseWrite(
-          lease: entry.lease, chunk: entry.uncommitted, modelFingerprint: entry.fingerprint,
-          usage: entry.usage, end: entry.end)
-      )
+      if let chunk = entry.uncommitted, chunk.tokens.count > Self.maxTokensPerWrite {
+        let end = chunk.firstIndex + Self.maxTokensPerWrite
+        write.chunk = chunk.prefix(before: end)
+        write.end = nil
+        entries[sequence]?.uncommitted = chunk.dropping(before: end)
+        entries[sequence]?.newsNumber = 0
+      }
+      return (sequence, write)
     }
   }
 

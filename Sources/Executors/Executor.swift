@@ -34,6 +34,9 @@ public final class Executor: Service {
   private struct Intent {
     /// Models for which the queue had nothing more when it was last asked.
     var idleModels: Set<String> = []
+    /// Places that the next job of a model needs, where it was given back because it has several
+    /// outputs and there were too few for it.
+    var awaitedPlaces: [String: Int] = [:]
     /// A lease may be lost: ask at once.
     var isSuspicious = false
     var isRegistered = false
@@ -94,15 +97,23 @@ public final class Executor: Service {
   // MARK: From the engines' thread
 
   private func receive(_ event: StepLoop.Event) {
+    var refused: [UInt64] = []
     active.withLock { active in
       switch event {
       case .stepped(let outputs, let time):
-        for output in outputs { active.record(output, at: time) }
+        for output in outputs where active.record(output, at: time) {
+          refused.append(output.sequence)
+        }
       case .refused(let sequence, let error):
         active.fail(sequence, JobFailure(error))
       case .failed(let sequences, let error):
         for sequence in sequences { active.fail(sequence, JobFailure(error)) }
       }
+    }
+    if !refused.isEmpty { running.withLock { $0 }?.remove(refused) }
+    if case .stepped(let outputs, _) = event, outputs.contains(where: { $0.finish != nil }) {
+      // Places have come free.
+      claimBell.ring()
     }
     writeBell.ring()
   }
@@ -193,20 +204,54 @@ public final class Executor: Service {
   }
 
   private func claim(_ loop: StepLoop) async throws(JobStoreError) {
-    let idle = intent.withLock { $0.idleModels }
+    let (idle, awaited) = intent.withLock { ($0.idleModels, $0.awaitedPlaces) }
     let room = active.withLock { active in
       var room: [String: Int] = [:]
       for served in models where !idle.contains(served.name) {
         let free = served.options.maxSequences - active.occupied(served.name)
-        if free > 0 { room[served.name] = free }
+        if free >= awaited[served.name, default: 1] { room[served.name] = free }
       }
       return room
     }
     guard !room.isEmpty else { return }
     intent.withLock { $0.idleModels.formUnion(room.keys) }
     let claimed = try await store.claim(ClaimRequest(executor: id, room: room))
-    for job in claimed.jobs { begin(job, loop) }
-    intent.withLock { $0.idleModels.subtract(claimed.modelsWithMore) }
+    let left = begin(claimed.jobs, room, loop)
+    intent.withLock { intent in
+      for model in room.keys { intent.awaitedPlaces[model] = left[model]?.places }
+      intent.idleModels.subtract(claimed.modelsWithMore)
+      intent.idleModels.subtract(left.keys)
+    }
+    let leases = left.values.flatMap(\.leases)
+    if !leases.isEmpty { try await store.release(leases, executor: id) }
+  }
+
+  /// Begins claimed jobs in order, as far as there are places for all of their outputs; returns those
+  /// that have to wait for that, by model, and how many places the first of them needs. None overtakes
+  /// it.
+  private func begin(
+    _ jobs: [ClaimedJob], _ room: [String: Int], _ loop: StepLoop
+  ) -> [String: (places: Int, leases: [Lease])] {
+    var free = room
+    var left: [String: (places: Int, leases: [Lease])] = [:]
+    for job in jobs {
+      let model = job.job.spec.model
+      let places = places(of: job.job.spec)
+      if left[model] == nil, places <= free[model, default: 0] {
+        free[model, default: 0] -= places
+        begin(job, loop)
+      } else {
+        left[model, default: (places, [])].leases.append(job.lease)
+      }
+    }
+    return left
+  }
+
+  /// The sequences that a job takes at a time of those that an engine may have. A search that takes
+  /// more than there are is for the engine to refuse.
+  private func places(of spec: GenerationSpec) -> Int {
+    let most = models.first { $0.name == spec.model }?.options.maxSequences ?? 1
+    return min(SamplingOptions(spec.sampling).places, most)
   }
 
   private func begin(_ claimed: ClaimedJob, _ loop: StepLoop) {
@@ -226,20 +271,16 @@ public final class Executor: Service {
       guard let input = spec.prompt else { throw JobFailure.corrupt }
       let prompt = try served.model.tokens(of: input)
       let options = SamplingOptions(spec.sampling)
-      let resumed = claimed.tokensByOutput
-      guard served.hasRoom(for: prompt.count, output: resumed.map(\.count).max() ?? 0) else {
-        let others = resumed.dropFirst().map { _ in JobQueue.FinishReason.length }
-        return conclude(
-          claimed, .succeeded(.length, alternatives: others), fingerprint: fingerprint)
-      }
       let sequence = active.withLock {
         $0.begin(
-          claimed, promptTokens: prompt.count, places: options.places, fingerprint: fingerprint,
+          claimed, promptTokens: prompt.count, places: places(of: spec),
+          samples: options.strategy == .sampling ? options.outputs : nil, fingerprint: fingerprint,
           at: .now)
       }
       loop.add(
         GenerationRequest(
-          sequence: sequence, promptTokens: prompt, resumedOutputs: resumed, options: options,
+          sequence: sequence, promptTokens: prompt, resumedOutputs: claimed.tokensByOutput,
+          options: options,
           speculation: Inference.Speculation(spec), priority: Int(spec.priority),
           cacheSalt: claimed.job.tenant),
         to: served.name)
@@ -276,7 +317,10 @@ public final class Executor: Service {
   }
 
   private func lookAgain() {
-    intent.withLock { $0.idleModels = [] }
+    intent.withLock { intent in
+      intent.idleModels = []
+      intent.awaitedPlaces = [:]
+    }
     claimBell.ring()
     leaseBell.ring()
   }

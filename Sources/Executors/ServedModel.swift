@@ -22,14 +22,6 @@ public struct ServedModel: Sendable {
   public var contextLength: Int {
     options.contextLength ?? min(model.trainedContextLength, 4_096)
   }
-
-  /// Whether a job that is taken up again may go on. One that began under a larger context may have
-  /// reached the end of this one already; what it has is its output then. Whether a new one fits is
-  /// for the engine to say.
-  /// - Parameter output: the tokens that it has; where it has several outputs, those of the longest.
-  func hasRoom(for promptTokens: Int, output: Int) -> Bool {
-    output == 0 || promptTokens < contextLength && promptTokens + output <= contextLength
-  }
 }
 
 /// The models of this process, as the services see them.
@@ -52,7 +44,9 @@ public struct ServedModels: ModelCatalog {
         parameterCount: Int64(served.model.parameterCount),
         vocabularySize: Int32(clamping: served.model.vocabularySize),
         contextLength: Int32(clamping: served.contextLength),
-        hasChatTemplate: served.model.chatTemplate != nil)
+        hasChatTemplate: served.model.chatTemplate != nil,
+        draftFingerprint: served.draft?.fingerprint,
+        slots: Int32(clamping: served.options.maxSequences))
     }
   }
 
@@ -77,6 +71,20 @@ public struct ServedModels: ModelCatalog {
       let options = SamplingOptions(sampling)
       try options.check(for: served.model)
       try options.checkPlaces(most: served.options.maxSequences)
+      return nil
+    } catch {
+      return FieldViolation(field: error.context["field"] ?? "", description: error.message)
+    }
+  }
+
+  public func violation(
+    of sampling: SamplingParameters, promptTokens: Int, model name: String
+  ) -> FieldViolation? {
+    guard let served = served.first(where: { $0.name == name }) else { return nil }
+    do {
+      try SamplingOptions(sampling).checkRoom(
+        promptTokens: promptTokens, options: served.options, model: served.model,
+        draft: served.draft)
       return nil
     } catch {
       return FieldViolation(field: error.context["field"] ?? "", description: error.message)

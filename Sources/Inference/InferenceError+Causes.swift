@@ -37,6 +37,15 @@ extension InferenceError {
       context: ["position": String(position)])
   }
 
+  /// What was committed of a search is not the beginning of what it comes to.
+  static var notResumed: InferenceError {
+    InferenceError(
+      code: .requestInvalid,
+      message: "What was kept of this search is not what it comes to here; run it anew, or by the "
+        + "program that began it.",
+      context: ["field": "resumedTokens"])
+  }
+
   /// No token can be chosen, because of what the text must be.
   static func noTokenFits(position: Int) -> InferenceError {
     InferenceError(

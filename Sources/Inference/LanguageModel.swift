@@ -31,6 +31,7 @@ public final class LanguageModel: Sendable {
   /// Where the weights are.
   public let weightPlace: WeightPlace
 
+  let constraints = ConstraintCache()
   private let lazyTokenTrie = Mutex<TokenTrie?>(nil)
   let weights: DecoderWeights
 

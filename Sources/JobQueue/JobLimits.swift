@@ -18,8 +18,8 @@ public enum JobLimits {
   public static let outputs: Int32 = 64
   /// What outputs of a job are called.
   public static let outputNumbers = 0..<outputs
-  /// The most tokens of all outputs of a job.
-  public static let outputTokens = Int(outputs) * Int(maxTokens)
+  /// The most tokens of all outputs of a job together.
+  public static let outputTokens = Int(maxTokens)
   public static let beamWidth: ClosedRange<Int32> = 2...64
   public static let lengthPenalty: ClosedRange<Float> = -10...10
   public static let contrastiveTopK: ClosedRange<Int32> = 2...64

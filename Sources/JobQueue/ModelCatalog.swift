@@ -11,10 +11,15 @@ public struct ModelDescription: Hashable, Sendable {
   /// The most tokens of prompt and output together.
   public var contextLength: Int32
   public var hasChatTemplate: Bool
+  /// The fingerprint of the model that drafts for it, if one does.
+  public var draftFingerprint: String?
+  /// The most outputs at a time.
+  public var slots: Int32
 
   public init(
     name: String, fingerprint: String, architecture: String, parameterCount: Int64,
-    vocabularySize: Int32, contextLength: Int32, hasChatTemplate: Bool
+    vocabularySize: Int32, contextLength: Int32, hasChatTemplate: Bool,
+    draftFingerprint: String? = nil, slots: Int32 = 16
   ) {
     self.name = name
     self.fingerprint = fingerprint
@@ -23,6 +28,8 @@ public struct ModelDescription: Hashable, Sendable {
     self.vocabularySize = vocabularySize
     self.contextLength = contextLength
     self.hasChatTemplate = hasChatTemplate
+    self.draftFingerprint = draftFingerprint
+    self.slots = slots
   }
 }
 
@@ -41,10 +48,19 @@ public protocol ModelCatalog: Sendable {
   /// What only the model can tell to be wrong with parameters, its vocabulary being asked: the
   /// field's name without a path, and why.
   func violation(of sampling: SamplingParameters, model: String) -> FieldViolation?
+
+  /// The same of what the memory for so long a prompt is asked for.
+  func violation(
+    of sampling: SamplingParameters, promptTokens: Int, model: String
+  ) -> FieldViolation?
 }
 
 extension ModelCatalog {
   public func leastPromptTokenCount(_ prompt: Prompt, model: String) -> Int { 0 }
 
   public func violation(of sampling: SamplingParameters, model: String) -> FieldViolation? { nil }
+
+  public func violation(
+    of sampling: SamplingParameters, promptTokens: Int, model: String
+  ) -> FieldViolation? { nil }
 }

@@ -47,6 +47,17 @@ public struct OutputChunk: Hashable, Sendable {
       logprobs: logprobs.map { Array($0[count...]) }, outputs: outputs.map { Array($0[count...]) })
   }
 
+  /// The part of the chunk before an output index.
+  public func prefix(before index: Int) -> OutputChunk {
+    let count = min(max(index - firstIndex, 0), tokens.count)
+    var part = OutputChunk(
+      firstIndex: firstIndex, tokens: Array(tokens[..<count]), pieces: Array(pieces[..<count]),
+      offsetsMicroseconds: Array(offsetsMicroseconds[..<count]),
+      logprobs: logprobs.map { Array($0[..<count]) })
+    part.outputs = outputs.map { Array($0[..<count]) }
+    return part
+  }
+
   /// Appends a chunk that begins where this one ends.
   public mutating func append(_ next: OutputChunk) {
     precondition(next.firstIndex == endIndex, "chunks must be contiguous")

@@ -128,6 +128,13 @@ extension GenerationSpec {
   private func checkStrategy(_ found: inout Violations) {
     let outputs = sampling.outputs ?? 1
     found.check("sampling.n", outputs, in: 1...JobLimits.outputs)
+    if (2...JobLimits.outputs).contains(outputs),
+      Int(outputs) * Int(sampling.maxTokens) > JobLimits.outputTokens
+    {
+      found.add(
+        "sampling.n",
+        "times max_tokens is over \(JobLimits.outputTokens); ask for fewer or shorter outputs")
+    }
     switch sampling.strategy {
     case nil:
       if outputs > 1, sampling.temperature == 0 {
@@ -203,6 +210,9 @@ extension GenerationSpec {
     do {
       let count = try catalog.promptTokenCount(prompt, model: model.name)
       if count == 0 { found.add(prompt.field, "becomes no tokens at all") }
+      let violation = catalog.violation(
+        of: sampling, promptTokens: count, model: model.name)
+      if let violation { found.add("sampling.\(violation.field)", violation.description) }
       if count >= Int(model.contextLength) {
         found.add(
           prompt.field,

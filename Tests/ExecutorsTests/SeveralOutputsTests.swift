@@ -65,6 +65,48 @@ struct SeveralOutputsTests {
     }
   }
 
+  @Test("takes an interrupted search up again", arguments: [0, 1])
+  func interruptedSearch(kind: Int) async throws {
+    let scene = try Scene()
+    var spec = Scene.steadySpec(1)
+    (spec.sampling.maxTokens, spec.sampling.logprobs) = (600, nil)
+    spec.sampling.strategy =
+      kind == 0
+      ? .contrastive(topK: 2, alpha: 0.3) : .beam(width: 2, lengthPenalty: 1, stopsEarly: false)
+    let ids = try await scene.submit([spec])
+    if kind == 0 {
+      try await scene.withExecutor(scene.stalling, configuration: Scene.narrow) { _ in
+        try await scene.wait(ids[0]) { $0.usage.outputTokens > 30 }
+      }
+    } else {
+      // A part of it that was committed when something happened to the rest.
+      try await scene.commit(25, of: ids[0])
+    }
+    let halfway = try #require(try await scene.store.jobs(ids, tenant: nil).first)
+    #expect(halfway.state == .queued && halfway.usage.outputTokens > 20)
+    try await scene.withExecutor { _ in
+      try await scene.check(scene.wait(ids[0]) { $0.state.isTerminal })
+    }
+  }
+
+  @Test("claims no more than there are places for, and lets nothing overtake what is wide")
+  func wideJobs() async throws {
+    let scene = try Scene()
+    // Four places: the wide ones have to wait for one another.
+    let specs = (0..<8).map { index in
+      var spec = index % 2 == 0 ? Self.spec(index, outputs: 4) : Scene.spec(index)
+      spec.sampling.maxTokens = 30
+      return spec
+    }
+    let ids = try await scene.submit(specs)
+    try await scene.withExecutor { _ in
+      for id in ids { try await scene.check(scene.wait(id) { $0.state.isTerminal }) }
+    }
+    let jobs = try await scene.store.jobs(ids, tenant: nil)
+    // Being handed back for want of places is no attempt.
+    #expect(jobs.allSatisfy { $0.attempt == 1 })
+  }
+
   @Test("goes on with one of whose outputs some had ended already")
   func someEnded() async throws {
     let scene = try Scene()
@@ -127,10 +169,23 @@ struct SeveralOutputsTests {
     func field(_ spec: GenerationSpec) -> String? {
       models.violation(of: spec.sampling, model: "tiny")?.field
     }
-    #expect(field(Self.spec(0, outputs: 4)) == nil)
-    #expect(field(Self.spec(0, outputs: 5)) == "n")
+    // Samples can do with fewer places than there are of them.
+    #expect(field(Self.spec(0, outputs: 5)) == nil)
     let beam = SamplingParameters.Strategy.beam(width: 5, lengthPenalty: 1, stopsEarly: false)
     #expect(field(Self.spec(0, outputs: 2, beam)) == "beam.width")
     #expect(field(Self.spec(0, .contrastive(topK: 5, alpha: 0))) == "contrastive.top_k")
+    var long = Self.spec(0, .contrastive(topK: 4, alpha: 0))
+    long.sampling.maxTokens = 1_000
+    func room(_ bytes: Int?) throws -> String? {
+      var served = try Scene().served
+      served.options.kvCacheBytes = bytes
+      return ServedModels([served])
+        .violation(of: long.sampling, promptTokens: 20, model: "tiny")?.field
+    }
+    #expect(try room(nil) == nil)
+    let probe = try Engine(model: try Scene().served.model, options: try Scene().served.options)
+    let context = try Scene().served.contextLength
+    let blocks = (context + 31) / 32
+    #expect(try room(probe.statistics.kvBlockBytes * blocks) == "max_tokens")
   }
 }

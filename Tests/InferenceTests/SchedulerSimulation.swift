@@ -29,6 +29,9 @@ struct SchedulerSimulation {
   /// What each place of each block holds, [block][offset].
   private var cache: [[UInt64]]
   private var live: [UInt64: Sequence] = [:]
+  /// Sequences that rest with all their tokens computed: the token that each gets, and in how many
+  /// steps.
+  private var resting: [UInt64: (token: Int32, steps: Int)] = [:]
   private var stems: [[Int32]] = []
   private var arrivalsLeft: Int
   private var arrived = 0
@@ -108,26 +111,29 @@ struct SchedulerSimulation {
     #expect(Set(works.map(\.sequence)).count == works.count)
     // Nobody starves: whoever is first by priority, then age, always goes on, or a fork of it.
     let first = live.values.min { $0.rank < $1.rank }
-    guard let first, works.contains(where: { live[$0.sequence]?.number == first.number }) else {
+    let rests = live.contains { $0.value.number == first?.number && resting[$0.key] != nil }
+    guard let first,
+      rests || works.contains(where: { live[$0.sequence]?.number == first.number })
+    else {
       Issue.record("The first in rank has nothing to do")
       return false
     }
     let drafts = works.map { draft($0) }
     let computed = zip(works, drafts).map { compute($0, $1) }
-    var resting: [(sequence: UInt64, token: Int32)] = []
     for (index, work) in works.enumerated() {
-      // Some rest with all their tokens computed until all others are done with the step.
-      if work.isLast, drafts[index].isEmpty, Int.random(in: 0..<10, using: &numbers) == 0,
-        let value = computed[index].last
-      {
+      // Some rest for a few steps; one that had to give way meanwhile comes to the same again.
+      let rests = resting[work.sequence] != nil || Int.random(in: 0..<10, using: &numbers) == 0
+      if work.isLast, drafts[index].isEmpty, rests, let value = computed[index].last {
         scheduler.postprocess(work)
-        resting.append((work.sequence, Self.next(value)))
-      } else {
+        let steps = resting[work.sequence]?.steps ?? Int.random(in: 0...3, using: &numbers)
+        resting[work.sequence] = (Self.next(value), steps)
+      } else if resting[work.sequence] == nil {
         postprocess(work, drafts[index], computed[index])
+      } else {
+        scheduler.postprocess(work)
       }
     }
-    for each in resting { fork(each.sequence) }
-    for each in resting { append(each.token, to: each.sequence) }
+    wake()
     #expect(scheduler.problem == nil)
     // From the last arrival on, the first in rank is never held up, so that there is an end.
     let isInTime = stepsSinceArrival <= 60 * contextLength
@@ -191,6 +197,17 @@ struct SchedulerSimulation {
     endIfFull(work.sequence)
   }
 
+  /// Lets those go on that have rested for long enough, some of them forked before.
+  private mutating func wake() {
+    for (id, rest) in resting.sorted(by: { $0.key < $1.key }) {
+      resting[id]?.steps -= 1
+      guard rest.steps == 0 else { continue }
+      resting[id] = nil
+      fork(id)
+      append(rest.token, to: id)
+    }
+  }
+
   private mutating func endIfFull(_ id: UInt64) {
     guard let sequence = live[id] else { return }
     #expect(sequence.tokens.count <= sequence.arrival.tokenLimit)
@@ -246,6 +263,7 @@ struct SchedulerSimulation {
   }
 
   private mutating func leave(_ id: UInt64) {
+    resting[id] = nil
     scheduler.remove(id)
     live[id] = nil
   }

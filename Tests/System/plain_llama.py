@@ -102,6 +102,29 @@ def contrastive_search(model, prompt, count, top_k, alpha, end=2):
     return tokens[len(prompt) :], leads
 
 
+def beam_search(model, prompt, count, width, length_penalty, early_stopping, end=2):
+    """The best texts that a search over `width` beginnings finds, best first: (score, tokens)."""
+    beams, found = [(0.0, [])], []
+    for length in range(1, count + 1):
+        continuations = []
+        for place, (score, tokens) in enumerate(beams):
+            logprobs = model.logprobs(model.states([*prompt, *tokens])[-1])
+            for token, logprob in enumerate(logprobs):
+                continuations.append((-(score + logprob), place, token))
+        beams, before = [], beams
+        for rank, (negative, place, token) in enumerate(sorted(continuations)):
+            tokens = [*before[place][1], token]
+            if token == end or length == count:
+                if rank < width:
+                    found.append((-negative / length**length_penalty, tokens))
+            elif len(beams) < width:
+                beams.append((-negative, tokens))
+        found = sorted(found, reverse=True)[:width]
+        if early_stopping and len(found) == width or not beams:
+            break
+    return found
+
+
 def exhaustive_search(model, prompt, count, vocabulary, length_penalty, end=2):
     """All texts of up to `count` tokens, best first: (score, tokens)."""
     found = []

@@ -9,7 +9,7 @@ from test_crashes import JOBS, Watchers, assert_database_is_whole, wait_for_the_
 
 ENDLESS = {2: -1_000, 1: -1_000}
 # Some outputs end long before others.
-OFTEN_ENDING = {2: 3, 1: -1_000}
+OFTEN_ENDING = {2: 30, 1: -1_000}
 
 
 def beam(**fields):
@@ -28,7 +28,9 @@ def check_events(watched, job):
     ]
     assert len(watched.outputs) == len(told)
     assert job.usage.output_tokens == len(watched.tokens) == sum(len(each[0]) for each in told)
-    assert not watched.finished.alternatives
+    ends = [each.finish_reason for each in watched.finished.alternatives]
+    assert ends == [each.finish_reason for each in job.alternatives]
+    assert not any(each.text or each.token_ids for each in watched.finished.alternatives)
     assert watched.finished.finish_reason == job.finish_reason
 
 
@@ -59,7 +61,7 @@ def test_a_watch_from_the_middle_brings_the_rest_of_all_outputs(client):
 
 
 def test_each_output_ends_by_itself(client):
-    fields = {"n": 4, "max_tokens": 60, "logit_bias": OFTEN_ENDING}
+    fields = {"n": 4, "max_tokens": 60, "temperature": 10, "logit_bias": OFTEN_ENDING}
     jobs = client.submit_many([spec(seed=seed, **fields) for seed in range(12)])
     lengths = set()
     for job in jobs:
@@ -154,8 +156,8 @@ def test_contrastive_search_draws_nothing(client):
         ("beam.length_penalty", spec(beam=beam(length_penalty=10.5))),
         ("contrastive.top_k", spec(contrastive=contrastive(top_k=1))),
         ("contrastive.alpha", spec(contrastive=contrastive(alpha=1.5))),
+        ("n", spec(n=64, max_tokens=20_000)),
         # More than the engine's slots.
-        ("n", spec(n=17)),
         ("beam.width", spec(beam=beam(width=17))),
         ("contrastive.top_k", spec(contrastive=contrastive(top_k=17))),
     ],
@@ -209,6 +211,7 @@ def test_several_outputs_go_on_after_a_kill_of_the_service(own_service, client):
             n=3,
             max_tokens=150,
             seed=index,
+            temperature=10,
             logit_bias=ENDLESS if index % 2 else OFTEN_ENDING,
         )
         for index in range(JOBS)
@@ -217,7 +220,7 @@ def test_several_outputs_go_on_after_a_kill_of_the_service(own_service, client):
     for job in jobs:
         client.watch(job.id)
     undisturbed = [every_output(client.get(job.id)) for job in jobs]
-    service = own_service("--slots", 3).start()
+    service = own_service("--slots", 8).start()
     own = Client(service.channel())
     jobs = own.submit_many(specs)
     watchers = Watchers(own, jobs)

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 import fixture_model
-from plain_llama import PlainLlama, contrastive_search, exhaustive_search
+from plain_llama import PlainLlama, beam_search, contrastive_search, exhaustive_search
 from service import make_folder, run
 
 
@@ -52,12 +52,33 @@ def test_a_wide_beam_finds_what_an_exhaustive_search_finds(folder, prompt, lengt
     assert scores == pytest.approx([score for score, _ in expected[:10]], abs=1e-4)
 
 
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("length_penalty", [1.0, 0.0, -0.5])
+@pytest.mark.parametrize("model, width", [("tiny", 2), ("tiny", 3), ("model", 2), ("model", 4)])
+def test_a_narrow_beam_finds_what_a_plain_one_does(
+    folder, model, width, length_penalty, early_stopping
+):
+    model = folder / f"{model}.gguf"
+    flags = ["--beam-width", width, "--n", width, "--length-penalty", length_penalty]
+    found = generate(
+        model, "abab", 16, *flags, *(["--early-stopping"] if early_stopping else [])
+    )
+    expected = beam_search(
+        PlainLlama(model), found["prompt_ids"], 16, width, length_penalty, early_stopping
+    )
+    assert best(found) == [tokens for _, tokens in expected]
+
+
 def test_early_stopping_ends_with_the_first_texts_that_end(folder):
     model = folder / "tiny.gguf"
-    early = generate(model, "abc", 40, "--beam-width", 2, "--n", 2, "--early-stopping")
-    late = generate(model, "abc", 40, "--beam-width", 2, "--n", 2)
-    assert early["finish_reason"] == "stop"
-    assert len(early["ids"]) <= len(late["ids"])
+    flags = ["--beam-width", 3, "--n", 3, "--length-penalty", 2]
+    early, late = (
+        [generate(model, prompt, 24, *flags, *more) for prompt in ("abc", "b", "cab", "a")]
+        for more in (["--early-stopping"], [])
+    )
+    assert best(early[0]) != best(late[0]) or early != late
+    lengths = [sum(len(tokens) for each in all for tokens in best(each)) for all in (early, late)]
+    assert lengths[0] < lengths[1]
 
 
 @pytest.mark.parametrize("top_k, alpha", [(4, 0.6), (2, 0.3), (8, 0.9), (5, 0.0)])
@@ -107,6 +128,27 @@ def test_a_beam_writes_the_likeliest_text_of_a_grammar(folder):
     logprobs = [found["logprobs"], *(other["logprobs"] for other in found["alternatives"])]
     sums = [sum(each["logprob"] for each in each_text) for each_text in logprobs]
     assert sums == sorted(sums, reverse=True)
+    # Of all ways to write all words with the vocabulary's tokens, there is none likelier.
+    model = PlainLlama(folder / "model.gguf")
+    pieces = {text.replace("\u2581", " "): token for token, (text, _, _) in enumerate(fixture_model.pieces())}
+    bytes_ = {chr(byte): 3 + byte for byte in range(128)}
+
+    def spellings(text):
+        if not text:
+            yield []
+        for end in range(1, len(text) + 1):
+            for table in (pieces, bytes_):
+                if text[:end] in table:
+                    for rest in spellings(text[end:]):
+                        yield [table[text[:end]], *rest]
+
+    def logprob(tokens):
+        all_logprobs = model.logprobs(model.states([*found["prompt_ids"], *tokens]))
+        start = len(found["prompt_ids"]) - 1
+        return sum(all_logprobs[start + place][token] for place, token in enumerate(tokens))
+
+    likeliest = max(logprob(tokens) for word in words for tokens in spellings(word))
+    assert sums[0] == pytest.approx(likeliest, abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +158,9 @@ def test_a_beam_writes_the_likeliest_text_of_a_grammar(folder):
         (["--n", 65], "--n must be"),
         (["--beam-width", 1], "beam.width"),
         (["--beam-width", 65], "beam.width"),
+        (["--beam-width", 0], "beam.width"),
+        (["--beam-width", 600], "beam.width"),
+        (["--beam-width", 4, "--greedy"], "--greedy"),
         (["--beam-width", 4, "--n", 5], "n must be at most"),
         (["--beam-width", 4, "--length-penalty", 11], "beam.length_penalty"),
         (["--length-penalty", 1], "--beam-width"),

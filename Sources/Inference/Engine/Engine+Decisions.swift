@@ -75,12 +75,8 @@ extension Engine {
     let sequence = decision.sequence
     let options = sequence.request.options
     for index in 0...decision.drafts.count {
-      let start = sequence.isConstrained ? ContinuousClock.now : nil
       let rules = sequence.rules()
-      if let start {
-        verdict.maskedChoices += 1
-        verdict.maskSeconds += start.duration(to: .now) / .seconds(1)
-      }
+      if sequence.isConstrained { verdict.maskedChoices += 1 }
       let logits = pass.logits(at: decision.firstRow + index)
       let position = decision.position + index
       if sequence.owner.isSearch {
@@ -104,6 +100,7 @@ extension Engine {
       let drafts = decision.drafts
       if finish != nil || index == drafts.count || drafts[index] != choice.token { break }
     }
+    verdict.maskSeconds = sequence.takeMaskSeconds()
     return verdict
   }
 

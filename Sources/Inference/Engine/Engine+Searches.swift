@@ -8,15 +8,23 @@ extension Engine {
     _ scratch: UnsafeMutablePointer<Float>
   ) -> Expansion? {
     let options = sequence.request.options
-    let count =
-      switch options.strategy {
-      case .sampling: 1
-      case .beam(let beam): beam.width + sequence.endCount
-      case .contrastive(let contrastive): contrastive.topK
-      }
-    return sampler.expand(
-      logits: logits, count: count, isRenormalized: sequence.owner.contrastive != nil,
-      options: options, history: sequence.history, rules: rules, scratch: scratch)
+    func expand(_ count: Int) -> Expansion? {
+      sampler.expand(
+        logits: logits, count: count, isRenormalized: sequence.owner.contrastive != nil,
+        options: options, history: sequence.history, rules: rules, scratch: scratch)
+    }
+    guard let beam = sequence.owner.beam else {
+      return expand(sequence.owner.contrastive?.options.topK ?? 1)
+    }
+    // So many that, whatever ends the text, as many go on as there are beginnings, or all that may.
+    var count = beam.options.width + sequence.endCount
+    while true {
+      guard let found = expand(count) else { return nil }
+      let goesOn = found.candidates.count { !sequence.ends(with: $0.token) }
+      let isAll = found.candidates.count < count || count >= sampler.vocabulary
+      if goesOn >= beam.options.width || isAll || beam.isLast { return found }
+      count *= 4
+    }
   }
 
   /// Takes note of the final hidden states that contrastive searches compare.
@@ -57,6 +65,8 @@ extension Engine {
   ) -> [SequenceOutput] {
     if let failure = verdict.failure { return [fail(owner, failure)] }
     guard let expansion = verdict.expansion else { return [] }
+    owner.cachedPromptTokens =
+      owner.cachedPromptTokens ?? scheduler.cachedPromptTokens(of: name)
     if owner.beam != nil {
       owner.beam?.note(expansion, of: name)
       return owner.beam?.isKnown == true ? extend(owner) : []
@@ -130,13 +140,16 @@ extension Engine {
     var successors: [Successor] = []
     for (rank, continuation) in search.ranked().enumerated() where successors.count < width {
       // Those that go on are looked for further down, those that end are not.
-      if rank >= width, search.length + 1 >= search.mostTokens { break }
+      if rank >= width, search.isLast { break }
       guard let candidate = continuation.candidate else {
         if rank < width, let ended = sequences[continuation.beam] {
           owner.beam?.end(
             ended.unreported, trailingText: RunningSequence(copying: ended).finishText(), .stop,
             sum: continuation.score)
         }
+        continue
+      }
+      if rank >= width, sequences[continuation.beam]?.ends(with: candidate.token) == true {
         continue
       }
       guard let expansion = search.expansion(of: continuation.beam),
@@ -163,14 +176,18 @@ extension Engine {
     guard !best.isEmpty else {
       return [fail(owner, .noTokenFits(position: request.promptTokens.count))]
     }
+    for (place, hypothesis) in best.enumerated()
+    where !hypothesis.tokens.map(\.token).starts(with: request.resumed(output: place)) {
+      return [fail(owner, .notResumed)]
+    }
     owner.openOutputs = best.count
-    let cached = owner.sequences.first.map { scheduler.cachedPromptTokens(of: $0) } ?? 0
     return best.enumerated().map { place, hypothesis in
       let resumed = request.resumed(output: place)
       var output = SequenceOutput(
         sequence: request.sequence, output: place, firstIndex: resumed.count,
         tokens: Array(hypothesis.tokens.dropFirst(resumed.count)), finish: hypothesis.finish,
-        trailingText: hypothesis.trailingText, cachedPromptTokens: cached)
+        trailingText: hypothesis.trailingText,
+        cachedPromptTokens: owner.cachedPromptTokens ?? 0)
       end(&output, of: owner)
       return output
     }
@@ -206,9 +223,18 @@ extension Engine {
 
   /// Settles on the best of the tokens that were tried, and goes on behind it.
   private func settle(_ owner: RunningRequest) -> [SequenceOutput] {
-    guard let branches = owner.contrastive?.branches, let place = owner.contrastive?.choose(),
-      let sequence = sequences[branches[place].sequence]
-    else { return [] }
+    guard let search = owner.contrastive, !search.branches.isEmpty else { return [] }
+    let branches = search.branches
+    let similarities = [Double](unsafeUninitializedCapacity: branches.count) { buffer, count in
+      buffer.initialize(repeating: 0)
+      pass.pool.run(count: branches.count) { _, range in
+        for index in range { buffer[index] = search.similarity(of: branches[index]) }
+      }
+      count = branches.count
+    }
+    let place = search.best(similarities)
+    guard let sequence = sequences[branches[place].sequence] else { return [] }
+    owner.contrastive?.settle(place)
     let best = branches[place]
     for branch in branches where branch.sequence != best.sequence { drop(branch.sequence) }
     let tokens = sequence.unreported
@@ -216,7 +242,7 @@ extension Engine {
     var output = SequenceOutput(
       sequence: owner.request.sequence, firstIndex: sequence.outputCount - tokens.count,
       tokens: tokens, finish: best.finish,
-      cachedPromptTokens: scheduler.cachedPromptTokens(of: best.sequence))
+      cachedPromptTokens: owner.cachedPromptTokens ?? 0)
     end(&output, of: owner)
     guard !output.isLast, let expansion = best.expansion else { return [output] }
     return [output] + tryOut(expansion, behind: best.sequence, owner)

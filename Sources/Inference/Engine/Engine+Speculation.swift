@@ -36,7 +36,9 @@ extension Engine {
     var candidates: [(id: UInt64, candidate: DraftPlanner.Candidate)] = []
     let pays = mayPay(decoding: waiting.count)
     for id in waiting {
-      guard let sequence = sequences[id], sequence.request.options.mayDraft else { continue }
+      guard let sequence = sequences[id], sequence.request.options.mayDraft,
+        sequence.owner.unbegun.isEmpty
+      else { continue }
       let speculation = sequence.request.speculation
       guard speculation.method != .off, speculation.tokens != nil || pays else { continue }
       let most = speculation.tokens ?? Self.mostAutomaticTokens

@@ -56,14 +56,6 @@ extension Engine {
     }
   }
 
-  /// Takes note of an output's end, if it is one, or of the end of all of them.
-  func end(_ output: inout SequenceOutput, of owner: RunningRequest) {
-    if output.finish != nil { owner.openOutputs -= 1 }
-    guard output.failure != nil || owner.openOutputs == 0 else { return }
-    output.isLast = true
-    remove(owner.request.sequence)
-  }
-
   /// Puts the tokens of all works into the batch, drafted ones behind the last known; returns the
   /// rows whose logits choose tokens.
   private func collect(_ works: [Scheduler.Work], _ drafts: [[Int32]]) -> [Int] {
@@ -101,6 +93,8 @@ extension Engine {
       // It may have failed with another one of its sequences.
       guard requests[owner.request.sequence] === owner else { continue }
       if owner.isSearch {
+        // Another one of its sequences may have let the search go on: then this is of an older text.
+        guard sequences[names[index]] === decision.sequence else { continue }
         outputs += advance(owner, names[index], verdicts[index])
       } else {
         outputs.append(report(decision, names[index], verdicts[index]))

@@ -43,7 +43,6 @@ public final class Engine {
   /// Resumed sequences that were complete when they came, to be reported by the next step.
   var complete: [UInt64] = []
   private var names: UInt64 = 0
-  private let constraints = ConstraintCache()
   var batch = TokenBatch()
   var counters = EngineStatistics()
   var pacer: StepPacer?
@@ -130,7 +129,7 @@ public final class Engine {
   /// Whether a request that is valid would be taken in now: whether it has no more sequences than
   /// there are places free. The cache need not have room for them.
   public func canAdmit(_ request: GenerationRequest) -> Bool {
-    activeSequences + request.options.places <= options.maxSequences
+    activeSequences + min(request.options.places, options.maxSequences) <= options.maxSequences
       && requests[request.sequence] == nil
   }
 
@@ -147,23 +146,21 @@ public final class Engine {
         message: "The engine is full (\(activeSequences) of \(options.maxSequences) sequences); "
           + "try again when a sequence has ended.")
     }
-    let running = RunningRequest(request, contextLength: contextLength)
-    try checkRoom(running)
-    let grammar = try grammar(of: running)
+    let running = try RunningRequest(
+      request, contextLength: contextLength, places: options.maxSequences,
+      grammar: try grammar(of: request), width: model.configuration.width)
+    try request.options.checkRoom(
+      promptTokens: request.promptTokens.count, options: options, model: model, draft: draft?.model)
     try running.reserveTables(blocks: scheduler.pool.blocks(for: running.tokenLimit))
     requests[request.sequence] = running
-    activeSequences += request.options.places
+    activeSequences += running.places
     counters.peakSequences = max(counters.peakSequences, activeSequences)
-    if !running.isSearch {
-      running.unbegun = running.beginning.upperBound..<request.options.outputs
-    }
-    for output in running.beginning { begin(output, of: running, grammar) }
+    for output in running.chooseBeginning() { begin(output, of: running) }
   }
 
-  private func begin(_ output: Int, of running: RunningRequest, _ grammar: Grammar?) {
+  private func begin(_ output: Int, of running: RunningRequest) {
     let sequence = RunningSequence(
-      owner: running, output: output, tokenizer: model.tokenizer, grammar: grammar,
-      table: running.takeTable())
+      owner: running, output: output, tokenizer: model.tokenizer, table: running.takeTable())
     let name = keep(sequence)
     running.beam?.begin(name)
     guard !sequence.isComplete else {
@@ -199,7 +196,23 @@ public final class Engine {
   public func remove(_ sequence: UInt64) {
     guard let running = requests.removeValue(forKey: sequence) else { return }
     for name in running.sequences { drop(name) }
-    activeSequences -= running.request.options.places
+    activeSequences -= running.places
+  }
+
+  /// Takes note of an output's end, if it is one, or of the end of all of them; the sequence that wrote
+  /// it is dropped already. Its place goes to an output that waits for one, or comes free.
+  func end(_ output: inout SequenceOutput, of owner: RunningRequest) {
+    if output.finish != nil {
+      activeSequences -= owner.places
+      owner.openOutputs -= 1
+      activeSequences += owner.places
+      if !owner.isSearch, output.failure == nil, let next = owner.takeWaiting() {
+        begin(next, of: owner)
+      }
+    }
+    guard output.failure != nil || owner.openOutputs == 0 else { return }
+    output.isLast = true
+    remove(owner.request.sequence)
   }
 
   private func validate(_ request: GenerationRequest) throws(InferenceError) {
@@ -219,9 +232,9 @@ public final class Engine {
     let longest = resumed.map(\.count).max() ?? 0
     try check(
       longest <= request.options.maxTokens, "resumedTokens", "at most maxTokens tokens")
-    guard request.promptTokens.count < contextLength,
-      request.promptTokens.count + longest <= contextLength
-    else {
+    // What began under a larger context may have reached the end of this one already.
+    let mayBeComplete = request.isResumed && request.options.strategy == .sampling
+    guard request.promptTokens.count < contextLength || mayBeComplete else {
       throw InferenceError(
         code: .promptTooLong,
         message: "The prompt has \(request.promptTokens.count) tokens where the context has "
@@ -230,26 +243,12 @@ public final class Engine {
     }
   }
 
-  /// The sequences of a search go on together, so that they must fit into the cache together.
-  private func checkRoom(_ running: RunningRequest) throws(InferenceError) {
-    guard running.isSearch else { return }
-    let places = running.request.options.places
-    let needed = places * (scheduler.pool.blocks(for: running.tokenLimit) + 1)
-    guard needed > scheduler.pool.count else { return }
-    throw InferenceError(
-      code: .requestInvalid,
-      message: "A search over \(places) sequences of up to \(running.tokenLimit) tokens needs "
-        + "\(needed) blocks of the KV cache, which has \(scheduler.pool.count); ask for fewer tokens "
-        + "or a narrower search.",
-      context: ["field": "max_tokens"])
-  }
-
   /// The request's grammar; throws where it cannot be used, or no text of it fits.
-  private func grammar(of running: RunningRequest) throws(InferenceError) -> Grammar? {
-    guard let constraint = running.request.options.constraint else { return nil }
-    return try constraints.grammar(
-      constraint, model.tokenTrie,
-      room: running.tokenLimit - running.request.promptTokens.count)
+  private func grammar(of request: GenerationRequest) throws(InferenceError) -> Grammar? {
+    guard let constraint = request.options.constraint else { return nil }
+    // What is taken up again had room for it when it began.
+    let room = request.isResumed ? Int.max : contextLength - request.promptTokens.count
+    return try model.grammar(constraint, room: min(request.options.maxTokens, room))
   }
 
   private func check(_ holds: Bool, _ field: String, _ rule: String) throws(InferenceError) {

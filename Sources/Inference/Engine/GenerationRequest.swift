@@ -25,6 +25,9 @@ public struct GenerationRequest: Sendable, Hashable {
     set { resumedOutputs = [newValue] }
   }
 
+  /// Whether some output was committed earlier.
+  var isResumed: Bool { resumedOutputs.contains { !$0.isEmpty } }
+
   /// Output of one output committed earlier.
   func resumed(output: Int) -> [Int32] {
     output < resumedOutputs.count ? resumedOutputs[output] : []

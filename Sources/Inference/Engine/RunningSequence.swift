@@ -25,16 +25,17 @@ final class RunningSequence {
   private let tokenizer: any Tokenizer
   private let grammar: Grammar?
   private var cursor: Grammar.Cursor?
+  private var nextMask: TokenMask?
+  private var maskSeconds = 0.0
 
   /// Brings a sequence to the state it had after its resumed tokens.
   init(
-    owner: RunningRequest, output: Int, tokenizer: any Tokenizer, grammar: Grammar?,
-    table: BlockTable
+    owner: RunningRequest, output: Int, tokenizer: any Tokenizer, table: BlockTable
   ) {
     self.owner = owner
     self.output = output
     self.tokenizer = tokenizer
-    self.grammar = grammar
+    grammar = owner.grammar
     cursor = grammar?.start
     self.table = table
     let request = owner.request
@@ -52,6 +53,7 @@ final class RunningSequence {
     tokenizer = other.tokenizer
     grammar = other.grammar
     cursor = other.cursor
+    nextMask = other.nextMask
     table = other.table
     endOfGeneration = other.endOfGeneration
     history = other.history
@@ -78,6 +80,22 @@ final class RunningSequence {
     return (token, finish)
   }
 
+  /// Whether its output would end with a token.
+  func ends(with token: Int32) -> Bool {
+    if endOfGeneration.contains(token) { return true }
+    if !request.options.stop.isEmpty {
+      var text = text
+      _ = text.append(token)
+      if text.hasStopped { return true }
+    }
+    guard let grammar, var cursor, grammar.advance(&cursor, tokenizer.bytes(of: token)) else {
+      return false
+    }
+    let room = tokenLimit - request.promptTokens.count - outputCount - 1
+    let mask = grammar.mask(&cursor, room: room)
+    return mask.count == 0 && mask.mayEnd
+  }
+
   /// Whether its text must be one of a grammar.
   var isConstrained: Bool { grammar != nil }
 
@@ -91,28 +109,48 @@ final class RunningSequence {
       // It will not be accepted, so that it does not matter what comes behind it.
       return rules
     }
-    rules.mask = grammar.mask(
-      &cursor, room: tokenLimit - request.promptTokens.count - count)
-    if drafted.isEmpty { self.cursor = cursor }
+    if drafted.isEmpty {
+      rules.mask = mask()
+    } else {
+      rules.mask = grammar.mask(&cursor, room: tokenLimit - request.promptTokens.count - count)
+    }
     return rules
   }
 
-  /// Whether the text is whole, as its grammar has it.
+  /// The seconds that it took to find out which tokens its grammar allows, since this was asked last.
+  func takeMaskSeconds() -> Double {
+    defer { maskSeconds = 0 }
+    return maskSeconds
+  }
+
+  /// Which tokens its grammar allows next; found out once for each token.
+  private func mask() -> TokenMask? {
+    if let known = nextMask { return known }
+    guard let grammar, var cursor else { return nil }
+    let start = ContinuousClock.now
+    nextMask = grammar.mask(
+      &cursor, room: tokenLimit - request.promptTokens.count - outputCount)
+    self.cursor = cursor
+    maskSeconds += start.duration(to: .now) / .seconds(1)
+    return nextMask
+  }
+
+  /// Whether the text is whole, as its grammar has it: nothing may be added, or nothing for which there
+  /// is room.
   private var isWhole: Bool {
-    guard let grammar, var cursor else { return false }
-    return grammar.isComplete(&cursor)
+    guard let mask = mask() else { return false }
+    return mask.count == 0 && mask.mayEnd
   }
 
   /// Whether the resumed tokens were the whole output already.
   var isComplete: Bool {
-    outputCount > 0
+    (outputCount > 0 || request.isResumed)
       && (text.hasStopped || isAtLimit || isWhole
         || lastOutput.map(endOfGeneration.contains) ?? false)
   }
 
   /// If the resumed tokens were the whole output already: why it ended, and text held back.
   func finishIfComplete() -> (finish: FinishReason, text: String)? {
-    guard outputCount > 0 else { return nil }
     var released = ""
     return finishAfterLastToken(&released).map { ($0, released) }
   }
@@ -125,6 +163,7 @@ final class RunningSequence {
   private func take(_ token: Int32) -> String {
     outputCount += 1
     lastOutput = token
+    nextMask = nil
     if let grammar, var cursor, !endOfGeneration.contains(token),
       grammar.advance(&cursor, tokenizer.bytes(of: token))
     {

@@ -1,4 +1,5 @@
 import Grammars
+import Synchronization
 
 /// What the text of an output must be.
 public enum OutputConstraint: Sendable, Hashable {
@@ -50,34 +51,53 @@ public enum OutputConstraint: Sendable, Hashable {
   }
 }
 
-/// The constraints compiled lately, so that many outputs under one share what is learned of it.
-final class ConstraintCache {
+/// The constraints compiled lately for a model's vocabulary, so that many outputs under one share what
+/// is learned of it. Can be used from many threads at once.
+final class ConstraintCache: Sendable {
   private static let most = 32
-  private var grammars: [(constraint: OutputConstraint, grammar: Grammar)] = []
+  private let grammars = Mutex<[(constraint: OutputConstraint, grammar: Grammar)]>([])
 
   /// The grammar of a constraint; throws as its `compiled` does.
   func grammar(
     _ constraint: OutputConstraint, _ tokens: TokenTrie, room: Int
   ) throws(InferenceError) -> Grammar {
-    if let place = grammars.firstIndex(where: { $0.constraint.isSame(as: constraint) }),
-      grammars[place].grammar.leastBytes <= room
-    {
+    if let known = find(constraint), known.leastBytes <= room { return known }
+    // Not under the lock: it takes moments. Two threads may do it both.
+    let grammar = try constraint.compiled(tokens, room: room)
+    grammars.withLock { grammars in
+      grammars.removeAll { $0.constraint.isSame(as: constraint) }
+      grammars.append((constraint, grammar))
+      if grammars.count > Self.most { grammars.removeFirst() }
+    }
+    return grammar
+  }
+
+  /// Finds one that is known; it is then the last to go.
+  private func find(_ constraint: OutputConstraint) -> Grammar? {
+    grammars.withLock { grammars in
+      guard let place = grammars.firstIndex(where: { $0.constraint.isSame(as: constraint) }) else {
+        return nil
+      }
       let known = grammars.remove(at: place)
       grammars.append(known)
       return known.grammar
     }
-    let grammar = try constraint.compiled(tokens, room: room)
-    grammars.append((constraint, grammar))
-    if grammars.count > Self.most { grammars.removeFirst() }
-    return grammar
+  }
+}
+
+extension LanguageModel {
+  /// The grammar of what a text must be; throws `requestInvalid` where it cannot be used, or where its
+  /// shortest text need not fit into `room` tokens.
+  func grammar(_ constraint: OutputConstraint, room: Int) throws(InferenceError) -> Grammar {
+    try constraints.grammar(constraint, tokenTrie, room: room)
   }
 }
 
 extension SamplingOptions {
   /// Checks everything that only a model's vocabulary can tell; throws `requestInvalid` with the
-  /// field's name. Compiles the constraint, which takes moments.
+  /// field's name. A constraint that was not used lately is compiled, which takes moments.
   public func check(for model: LanguageModel) throws(InferenceError) {
     try validate(vocabularySize: model.vocabularySize)
-    _ = try constraint?.compiled(model.tokenTrie, room: maxTokens)
+    if let constraint { _ = try model.grammar(constraint, room: maxTokens) }
   }
 }

@@ -77,15 +77,44 @@ extension SamplingOptions {
     }
   }
 
-  /// Throws `requestInvalid` where a request takes more sequences than an engine may have in flight.
+  /// Throws `requestInvalid` where a search takes more sequences than an engine may have in flight.
   public func checkPlaces(most: Int) throws(InferenceError) {
     let field =
       switch strategy {
-      case .sampling: "n"
+      case .sampling: nil as String?
       case .beam: "beam.width"
       case .contrastive: "contrastive.top_k"
       }
+    guard let field else { return }
     try check(places <= most, field, "at most \(most), the sequences that the engine may have")
+  }
+
+  /// Throws `requestInvalid` where a search's sequences can become longer than fits into an engine's
+  /// cache together. What they share of the prompt counts once, where it is found again after it was
+  /// lost.
+  public func checkRoom(
+    promptTokens: Int, options: EngineOptions, model: LanguageModel, draft: LanguageModel? = nil
+  ) throws(InferenceError) {
+    let shares: Bool
+    switch strategy {
+    case .sampling: return
+    case .beam: shares = options.cachesPrefixes
+    case .contrastive: shares = false
+    }
+    let resolved = try options.resolved(for: model, draft: draft)
+    let wanted = promptTokens.addingReportingOverflow(maxTokens)
+    let tokenLimit = wanted.overflow ? Int.max : wanted.partialValue
+    let tokens = min(tokenLimit, resolved.contextLength)
+    let blockTokens = options.kvBlockTokens
+    let shared = shares ? promptTokens / blockTokens : 0
+    let needed = shared + places * ((tokens + blockTokens - 1) / blockTokens - shared + 1)
+    guard needed > resolved.cacheBlocks else { return }
+    throw InferenceError(
+      code: .requestInvalid,
+      message: "A search over \(places) sequences of up to \(tokens) tokens needs \(needed) "
+        + "blocks of the KV cache, which has \(resolved.cacheBlocks); ask for fewer tokens or a "
+        + "narrower search, or give the cache more memory.",
+      context: ["field": "max_tokens"])
   }
 
   private func check(_ holds: Bool, _ field: String, _ rule: String) throws(InferenceError) {

@@ -1,4 +1,4 @@
-import Foundation
+import Tensors
 
 /// The state of a beam search: which beginnings there are, what may follow them, and what was found.
 ///
@@ -54,13 +54,13 @@ struct BeamSearch {
   /// Sets out from the prompt.
   mutating func begin(_ sequence: UInt64) { beams = [Beam(sequence: sequence, score: 0)] }
 
-  /// Tokens that must be known of a row so that none is missed, where so many may end an output.
-  func candidates(ends: Int) -> Int { options.width + ends }
-
   /// Takes note of what may follow a beginning.
   mutating func note(_ expansion: Expansion, of sequence: UInt64) {
     expansions[sequence] = expansion
   }
+
+  /// Whether the next token is the last one that there may be.
+  var isLast: Bool { length + 1 >= mostTokens }
 
   /// Whether it is known what may follow each beginning.
   var isKnown: Bool { beams.allSatisfy { expansions[$0.sequence] != nil } }
@@ -125,6 +125,6 @@ struct BeamSearch {
   }
 
   private func score(sum: Double, tokens: Int) -> Double {
-    sum / pow(Double(max(tokens, 1)), Double(options.lengthPenalty))
+    sum / Compute.exp(Double(options.lengthPenalty) * Compute.log(Double(max(tokens, 1))))
   }
 }

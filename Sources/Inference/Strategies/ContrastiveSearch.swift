@@ -1,3 +1,5 @@
+import Tensors
+
 /// The state of a contrastive search: the final hidden states of all tokens so far, and the tokens
 /// among which the next one is chosen, each tried as a sequence of its own.
 struct ContrastiveSearch {
@@ -17,23 +19,42 @@ struct ContrastiveSearch {
 
   /// How many tokens, and what counts.
   let options: ContrastiveSearchOptions
-  /// The final hidden states of all tokens that are settled, each of length 1.
-  private(set) var context: [[Float]] = []
+  /// Tokens whose states are known and that are settled.
+  private(set) var count = 0
   /// The tokens to choose from, likeliest first; none while the prompt is computed.
   var branches: [Branch] = []
+  /// The final hidden states of all settled tokens, each of length 1: [token][width].
+  private let states: AlignedBuffer<Float>
+  private let width: Int
 
-  init(_ options: ContrastiveSearchOptions) { self.options = options }
+  /// Reserves memory for the states of `tokens` tokens; throws `outOfMemory`.
+  init(_ options: ContrastiveSearchOptions, tokens: Int, width: Int) throws(InferenceError) {
+    self.options = options
+    self.width = width
+    do {
+      states = try AlignedBuffer(count: tokens * width, zeroed: false)
+    } catch {
+      throw InferenceError(error)
+    }
+  }
 
   /// Takes note of the hidden state of the token at a position, of the sequence that computed it.
   mutating func note(_ state: [Float], position: Int, of sequence: UInt64) {
-    if position == context.count, branches.isEmpty {
-      context.append(state)
-    } else if position == context.count,
-      let place = branches.firstIndex(where: { $0.sequence == sequence })
-    {
+    // Those before are computed again where a sequence had to give way, to the same.
+    guard position == count else { return }
+    if branches.isEmpty {
+      keep(state)
+    } else if let place = branches.firstIndex(where: { $0.sequence == sequence }) {
       branches[place].state = state
     }
-    // Those before are computed again where a sequence had to give way, to the same.
+  }
+
+  private mutating func keep(_ state: [Float]) {
+    state.withUnsafeBufferPointer { state in
+      guard let from = state.baseAddress else { return }
+      (states.base + count * width).update(from: from, count: width)
+    }
+    count += 1
   }
 
   /// Takes note of what may follow a token.
@@ -47,21 +68,33 @@ struct ContrastiveSearch {
     !branches.isEmpty && branches.allSatisfy { $0.state != nil && $0.expansion != nil }
   }
 
-  /// Settles on the best token, the likeliest of equals; returns its place.
-  mutating func choose() -> Int {
+  /// The largest cosine between a token's state and that of any before it.
+  func similarity(of branch: Branch) -> Double {
+    (branch.state ?? []).withUnsafeBufferPointer { state in
+      (0..<count).reduce(-Double.infinity) { largest, token in
+        let other = UnsafeBufferPointer(start: states.base + token * width, count: width)
+        return max(largest, Self.dot(other, state))
+      }
+    }
+  }
+
+  /// The place of the best token, by the tokens' similarities; of equals the likeliest.
+  func best(_ similarities: [Double]) -> Int {
     var best = 0
     var bestScore = -Double.infinity
     for (place, branch) in branches.enumerated() {
-      let similarity = context.reduce(-Double.infinity) { largest, state in
-        max(largest, Self.dot(state, branch.state ?? []))
-      }
       let score =
-        (1 - Double(options.alpha)) * branch.probability - Double(options.alpha) * similarity
+        (1 - Double(options.alpha)) * branch.probability
+        - Double(options.alpha) * similarities[place]
       if score > bestScore { (best, bestScore) = (place, score) }
     }
-    context.append(branches[best].state ?? [])
-    branches = []
     return best
+  }
+
+  /// Settles on a token.
+  mutating func settle(_ place: Int) {
+    keep(branches[place].state ?? [])
+    branches = []
   }
 
   /// Brings a vector to length 1.
@@ -69,12 +102,6 @@ struct ContrastiveSearch {
     let length = dot(vector, vector).squareRoot()
     guard length > 0 else { return Array(vector) }
     return vector.map { Float(Double($0) / length) }
-  }
-
-  private static func dot(_ one: [Float], _ other: [Float]) -> Double {
-    one.withUnsafeBufferPointer { one in
-      other.withUnsafeBufferPointer { other in dot(one, other) }
-    }
   }
 
   /// The same on every machine: sixteen sums of every sixteenth product, added in order.

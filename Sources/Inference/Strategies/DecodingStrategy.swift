@@ -60,7 +60,8 @@ public struct ContrastiveSearchOptions: Sendable, Hashable {
 }
 
 extension SamplingOptions {
-  /// How many sequences a request with these options takes of what an engine may have in flight.
+  /// How many sequences a request with these options takes of what an engine may have in flight. Samples
+  /// can do with fewer, one after the other.
   public var places: Int {
     switch strategy {
     case .sampling: outputs

@@ -370,6 +370,7 @@ ALTER TABLE millrace.jobs ADD COLUMN alternative_finish_reasons text[];
 -- No job that is stored has any, so that there is nothing to check.
 ALTER TABLE millrace.jobs ADD CONSTRAINT jobs_alternatives_check CHECK
   (alternative_finish_reasons IS NULL OR (state = 'succeeded'
+    AND cardinality(alternative_finish_reasons) <= 63
     AND alternative_finish_reasons <@ ARRAY['stop', 'stop_string', 'length'])) NOT VALID;
 
 -- As before, with a new column at the end.

@@ -255,9 +255,9 @@ public nonisolated struct Millrace_V1_Job: @unchecked Sendable {
     set {_uniqueStorage()._modelFingerprint = newValue}
   }
 
-  /// The job's outputs after the first, in their order; only in GetJob's answer. There may be fewer
-  /// than were asked for: a job that has not succeeded has those that have begun, and a search as
-  /// many as it found texts.
+  /// The job's outputs after the first, in their order; their tokens and texts are only in GetJob's
+  /// answer, why they ended wherever the job is. There may be fewer than were asked for: a job that has
+  /// not succeeded has in GetJob's answer those that have begun, and a search as many as it found texts.
   public var alternatives: [Millrace_V1_Output] {
     get {_storage._alternatives}
     set {_uniqueStorage()._alternatives = newValue}

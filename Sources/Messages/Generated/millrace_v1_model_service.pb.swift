@@ -45,6 +45,14 @@ public nonisolated struct Millrace_V1_Model: Sendable {
   /// Whether `messages` can be sent.
   public var hasChatTemplate_p: Bool = false
 
+  /// The fingerprint of the model that drafts for it in speculation; empty where there is none. It
+  /// changes nothing in any output.
+  public var draftFingerprint: String = String()
+
+  /// The most outputs of all jobs at a time: `n`, and what beam and contrastive search take, cannot be
+  /// more.
+  public var slots: Int32 = 0
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -98,7 +106,7 @@ fileprivate nonisolated let _protobuf_package = "millrace.v1"
 
 nonisolated extension Millrace_V1_Model: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Model"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}fingerprint\0\u{1}architecture\0\u{3}parameter_count\0\u{3}vocabulary_size\0\u{3}context_length\0\u{3}has_chat_template\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}fingerprint\0\u{1}architecture\0\u{3}parameter_count\0\u{3}vocabulary_size\0\u{3}context_length\0\u{3}has_chat_template\0\u{3}draft_fingerprint\0\u{1}slots\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -113,6 +121,8 @@ nonisolated extension Millrace_V1_Model: SwiftProtobuf.Message, SwiftProtobuf._M
       case 5: try { try decoder.decodeSingularInt32Field(value: &self.vocabularySize) }()
       case 6: try { try decoder.decodeSingularInt32Field(value: &self.contextLength) }()
       case 7: try { try decoder.decodeSingularBoolField(value: &self.hasChatTemplate_p) }()
+      case 8: try { try decoder.decodeSingularStringField(value: &self.draftFingerprint) }()
+      case 9: try { try decoder.decodeSingularInt32Field(value: &self.slots) }()
       default: break
       }
     }
@@ -140,6 +150,12 @@ nonisolated extension Millrace_V1_Model: SwiftProtobuf.Message, SwiftProtobuf._M
     if self.hasChatTemplate_p != false {
       try visitor.visitSingularBoolField(value: self.hasChatTemplate_p, fieldNumber: 7)
     }
+    if !self.draftFingerprint.isEmpty {
+      try visitor.visitSingularStringField(value: self.draftFingerprint, fieldNumber: 8)
+    }
+    if self.slots != 0 {
+      try visitor.visitSingularInt32Field(value: self.slots, fieldNumber: 9)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -151,6 +167,8 @@ nonisolated extension Millrace_V1_Model: SwiftProtobuf.Message, SwiftProtobuf._M
     if lhs.vocabularySize != rhs.vocabularySize {return false}
     if lhs.contextLength != rhs.contextLength {return false}
     if lhs.hasChatTemplate_p != rhs.hasChatTemplate_p {return false}
+    if lhs.draftFingerprint != rhs.draftFingerprint {return false}
+    if lhs.slots != rhs.slots {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -3,7 +3,7 @@ import Messages
 import SwiftProtobuf
 
 extension Job {
-  /// The job as clients see it, without output.
+  /// The job as clients see it, without output, but for why each output ended.
   func message() -> Millrace_V1_Job {
     var message = Millrace_V1_Job()
     message.id = id.description
@@ -11,6 +11,11 @@ extension Job {
     message.state = state.message
     message.attempt = attempt
     message.finishReason = finishReason?.message ?? .unspecified
+    message.alternatives = alternativeFinishReasons.map { reason in
+      var output = Millrace_V1_Output()
+      output.finishReason = reason.message
+      return output
+    }
     message.usage = usage.message
     message.createTime = createTime.message
     if let startTime { message.startTime = startTime.message }

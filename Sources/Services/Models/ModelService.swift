@@ -55,6 +55,8 @@ extension ModelDescription {
     message.vocabularySize = vocabularySize
     message.contextLength = contextLength
     message.hasChatTemplate_p = hasChatTemplate
+    message.draftFingerprint = draftFingerprint ?? ""
+    message.slots = slots
     return message
   }
 }

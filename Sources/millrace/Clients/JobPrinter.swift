@@ -15,10 +15,16 @@ struct JobPrinter {
     let interruption = Interruption(message: "The job goes on. Watch it again: \(command)")
     defer { interruption.cancel() }
     var ended: Millrace_V1_Job?
+    var others: [Int32: String] = [:]
     try await client.follow(id, from: index, again: command) { event in
       if json { Output.line(try event.jsonLine()) }
       switch event.event {
-      case .tokens(let tokens): if !json, tokens.output == 0 { Output.text(tokens.text) }
+      case .tokens(let tokens):
+        if tokens.output > 0 {
+          others[tokens.output, default: ""] += tokens.text
+        } else if !json {
+          Output.text(tokens.text)
+        }
       case .finished(let job): ended = job
       case .state, nil: break
       }
@@ -26,11 +32,7 @@ struct JobPrinter {
     guard let ended else { return }
     if !json {
       Output.line("")
-      if ended.spec.sampling.n > 1 {
-        var request = Millrace_V1_GetJobRequest()
-        request.id = id
-        Self.showAlternatives(of: try await client.call("JobService/GetJob", request))
-      }
+      Self.showAlternatives(of: ended.with(others))
       Output.remark(Self.timings(of: ended))
     }
     guard ended.state == .succeeded else {
@@ -75,6 +77,18 @@ struct JobPrinter {
     _ start: Google_Protobuf_Timestamp, _ end: Google_Protobuf_Timestamp
   ) -> String {
     String(format: "%.1f", end.date.timeIntervalSince(start.date) * 1_000)
+  }
+}
+
+extension Millrace_V1_Job {
+  /// The job with the texts of its outputs after the first, by their numbers.
+  fileprivate func with(_ texts: [Int32: String]) -> Self {
+    var job = self
+    for (output, text) in texts.sorted(by: { $0.key < $1.key }) {
+      while job.alternatives.count < output { job.alternatives.append(Millrace_V1_Output()) }
+      job.alternatives[Int(output) - 1].text = text
+    }
+    return job
   }
 }
 

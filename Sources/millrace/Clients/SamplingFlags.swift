@@ -113,6 +113,9 @@ struct SamplingFlags: ParsableArguments {
     guard beamWidth != nil || lengthPenalty == nil && !earlyStopping else {
       throw ValidationError("--length-penalty and --early-stopping go with --beam-width")
     }
+    guard !greedy || beamWidth == nil && contrastiveTopK == nil && contrastiveAlpha == nil else {
+      throw ValidationError("give one of --greedy, --beam-width and --contrastive-…")
+    }
     guard (1...64).contains(n) else { throw ValidationError("--n must be from 1 to 64") }
     guard jsonSchema == nil || grammar == nil else {
       throw ValidationError("give one of --json-schema and --grammar")

@@ -24,11 +24,13 @@ struct Models: AsyncParsableCommand {
         for model in models { Output.line(try model.jsonLine()) }
         return
       }
-      var table = Table("NAME", "ARCHITECTURE", "PARAMETERS", "CONTEXT", "CHAT", "FINGERPRINT")
+      var table = Table(
+        "NAME", "ARCHITECTURE", "PARAMETERS", "CONTEXT", "CHAT", "DRAFT", "FINGERPRINT")
       for model in models {
         table.add(
           model.name, model.architecture, "\(model.parameterCount)", "\(model.contextLength)",
-          model.hasChatTemplate_p ? "yes" : "no", "\(model.fingerprint.prefix(12))")
+          model.hasChatTemplate_p ? "yes" : "no", model.draftFingerprint.isEmpty ? "no" : "yes",
+          "\(model.fingerprint.prefix(12))")
       }
       Output.line(table.text)
     }

@@ -35,6 +35,7 @@ struct Generate: AsyncParsableCommand {
       let options = try sampling.options()
       let language = try model.load()
       let prompt = language.encodePrompt(try PromptArgument.text(prompt))
+      try options.validate(vocabularySize: language.vocabularySize)
       let engine = try Engine(
         model: language, draft: try draft.load(model),
         options: EngineOptions(
