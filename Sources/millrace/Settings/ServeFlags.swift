@@ -40,7 +40,8 @@ struct ServeFlags: ParsableArguments {
   @Option(parsing: .unconditional, help: "Threads that compute, 1 to 256. [one a core]")
   var threads: Int?
 
-  @Option(parsing: .unconditional, help: "How many outputs are written at once, for each model. [16]")
+  @Option(
+    parsing: .unconditional, help: "How many outputs are written at once, for each model. [16]")
   var slots: Int?
 
   @Option(
