@@ -300,6 +300,7 @@ public final class Executor: Service {
     for await signal in store.signals() {
       switch signal {
       case .ready, .interrupted:
+        // What was given back for want of places rings this too, and waits on all the same.
         lookAgain()
       case .revoked(let job):
         guard active.withLock({ $0.holds(job) }) else { continue }
@@ -313,14 +314,15 @@ public final class Executor: Service {
 
   private func tick() async {
     lookAgain()
-    while (try? await Task.sleep(for: configuration.pollInterval)) != nil { lookAgain() }
+    while (try? await Task.sleep(for: configuration.pollInterval)) != nil {
+      // Something else may be first in the queue by now.
+      intent.withLock { $0.awaitedPlaces = [:] }
+      lookAgain()
+    }
   }
 
   private func lookAgain() {
-    intent.withLock { intent in
-      intent.idleModels = []
-      intent.awaitedPlaces = [:]
-    }
+    intent.withLock { $0.idleModels = [] }
     claimBell.ring()
     leaseBell.ring()
   }
