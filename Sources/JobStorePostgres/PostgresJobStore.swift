@@ -47,7 +47,7 @@ public final class PostgresJobStore: JobStore, Service {
 
   /// Every statement of the store is made for its indexes. A plan that was made while the tables
   /// were small must not be kept when they are large, and none is worth being compiled.
-  private static let sessionSettings = ["enable_seqscan": "off", "jit": "off"]
+  package static let sessionSettings = ["enable_seqscan": "off", "jit": "off"]
 
   private init(
     connection: ConnectionConfiguration, configuration: PostgresJobStoreConfiguration,

@@ -8,9 +8,12 @@ import Testing
 /// What must go on while something beside it fails or is slow.
 @Suite("Leases, claims and rescue", .serialized, .timeLimit(.minutes(5)))
 struct IsolationTests {
-  private func connect(_ database: String) async throws -> Connection {
+  private func connect(
+    _ database: String, settings: [String: String] = [:]
+  ) async throws -> Connection {
     try await Connection.connect(
-      ConnectionConfiguration(connectionString: database), logger: TestServer.logger)
+      ConnectionConfiguration(connectionString: database, settings: settings),
+      logger: TestServer.logger)
   }
 
   /// Lets every statement that makes such a row fail with a code.
@@ -110,7 +113,8 @@ struct IsolationTests {
       let beat = try await store.heartbeat(
         executor, leases: leases, leaseDuration: StoreUnderTest.leaseDuration)
       #expect(beat.held == Set(leases))
-      let connection = try await connect(database)
+      // Planned as for the store itself.
+      let connection = try await connect(database, settings: PostgresJobStore.sessionSettings)
       var renewal = Statement.heartbeat(
         executor, leaseDuration: StoreUnderTest.leaseDuration, now: clock.now)
       renewal.sql = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + renewal.sql
