@@ -1,9 +1,10 @@
 """Measures how long a token takes from the engine to a subscriber; see `run`.
 
 A token's way begins at its `engine_time`, when the engine's step that sampled it ended, as the view
-`millrace.tokens` tells it. That time counts from the job's claim as the database dates it, at the
-claim's beginning, so it lies a little early and the way comes out a little long. The way ends when
-the client has the decoded event in hand. Both are the same machine's clock.
+`millrace.tokens` tells it. That time counts from the job's claim as the database dates it; it lies
+early by the time that the end of the claim takes to reach the executor, so the way comes out a
+little long. The way ends when the client has the decoded event in hand. Both are the same machine's
+clock.
 """
 
 import argparse

@@ -70,6 +70,7 @@ package struct ActiveJobs {
   /// - Parameters:
   ///   - places: the sequences that it has in the engine at most.
   ///   - samples: how many outputs it has, if it is no search.
+  ///   - now: when it was claimed; times of its tokens count from there.
   package mutating func begin(
     _ claimed: ClaimedJob, promptTokens: Int, places: Int = 1, samples: Int? = nil,
     fingerprint: String, at now: ContinuousClock.Instant

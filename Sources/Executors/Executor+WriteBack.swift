@@ -7,7 +7,14 @@ extension Executor {
   /// next one's tokens gather.
   func writeBack(_ loop: StepLoop) async {
     while await writeBell.wait() {
-      while await writeOnce(loop) {}
+      var start = ContinuousClock.now
+      while await writeOnce(loop) {
+        let next = start + configuration.writeInterval
+        if ContinuousClock.now < next, !active.withLock({ $0.hasEnds }) {
+          try? await Task.sleep(until: next, tolerance: .zero)
+        }
+        start = .now
+      }
     }
   }
 

@@ -216,7 +216,7 @@ public final class Executor: Service {
     guard !room.isEmpty else { return }
     intent.withLock { $0.idleModels.formUnion(room.keys) }
     let claimed = try await store.claim(ClaimRequest(executor: id, room: room))
-    let left = begin(claimed.jobs, room, loop)
+    let left = begin(claimed.jobs, room, loop, claimTime: .now - claimed.age)
     intent.withLock { intent in
       for model in room.keys { intent.awaitedPlaces[model] = left[model]?.places }
       intent.idleModels.subtract(claimed.modelsWithMore)
@@ -230,7 +230,8 @@ public final class Executor: Service {
   /// that have to wait for that, by model, and how many places the first of them needs. None overtakes
   /// it.
   private func begin(
-    _ jobs: [ClaimedJob], _ room: [String: Int], _ loop: StepLoop
+    _ jobs: [ClaimedJob], _ room: [String: Int], _ loop: StepLoop,
+    claimTime: ContinuousClock.Instant
   ) -> [String: (places: Int, leases: [Lease])] {
     var free = room
     var left: [String: (places: Int, leases: [Lease])] = [:]
@@ -239,7 +240,7 @@ public final class Executor: Service {
       let places = places(of: job.job.spec)
       if left[model] == nil, places <= free[model, default: 0] {
         free[model, default: 0] -= places
-        begin(job, loop)
+        begin(job, loop, claimTime: claimTime)
       } else {
         left[model, default: (places, [])].leases.append(job.lease)
       }
@@ -254,7 +255,9 @@ public final class Executor: Service {
     return min(SamplingOptions(spec.sampling).places, most)
   }
 
-  private func begin(_ claimed: ClaimedJob, _ loop: StepLoop) {
+  private func begin(
+    _ claimed: ClaimedJob, _ loop: StepLoop, claimTime: ContinuousClock.Instant
+  ) {
     let spec = claimed.job.spec
     guard let served = models.first(where: { $0.name == spec.model }) else { return }
     let fingerprint = served.model.fingerprint
@@ -275,7 +278,7 @@ public final class Executor: Service {
         $0.begin(
           claimed, promptTokens: prompt.count, places: places(of: spec),
           samples: options.strategy == .sampling ? options.outputs : nil, fingerprint: fingerprint,
-          at: .now)
+          at: claimTime)
       }
       loop.add(
         GenerationRequest(

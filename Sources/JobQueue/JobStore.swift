@@ -156,10 +156,15 @@ public struct ClaimResult: Hashable, Sendable {
   /// there was no room for them, or another claim held them at that moment. Asking again is worth
   /// it. For the others the queue had nothing more.
   public var modelsWithMore: Set<String>
+  /// How long ago the jobs were claimed, as the store dates it: times of their tokens count from there.
+  public var age: Duration
 
-  public init(jobs: [ClaimedJob] = [], modelsWithMore: Set<String> = []) {
+  public init(
+    jobs: [ClaimedJob] = [], modelsWithMore: Set<String> = [], age: Duration = .zero
+  ) {
     self.jobs = jobs
     self.modelsWithMore = modelsWithMore
+    self.age = age
   }
 }
 

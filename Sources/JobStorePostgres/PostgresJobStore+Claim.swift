@@ -39,6 +39,8 @@ extension PostgresJobStore {
       }
     }
     var signals = result.jobs.map { JobSignal.progressed($0.job.id, nil) }
+    // A clock that was given stands still meanwhile.
+    if now == nil { result.age = answer.age + answer.received.duration(to: .now) }
     if !corrupt.isEmpty { signals += await failCorrupt(corrupt, executor: request.executor) }
     announce(signals)
     if !unread.isEmpty {
@@ -145,12 +147,16 @@ private struct ClaimRows: Sendable {
   var pivots: [String: String] = [:]
   /// For which models more jobs were ready than were handed out.
   var modelsWithMore: Set<String> = []
+  /// How long ago the claim's time was when the rows were written, and when they were received.
+  var age = Duration.zero
+  let received = ContinuousClock.now
 
   /// - Throws: only for what no row can be blamed for.
   init(jobs rows: Rows) throws {
     var left: [String: Int64] = [:]
     for row in rows {
       let model: String = try row.decode("asked_model")
+      age = .microseconds(try row.decode("age_us", as: Int64.self))
       pivots[model] = try row.decode("next_tenant", as: String?.self) ?? ""
       if left[model] == nil { left[model] = try row.decode("seen") }
       guard let id = try row.decode("id", as: UUID?.self) else { continue }

@@ -63,6 +63,22 @@ struct ExecutorTests {
     #expect(ended.allSatisfy { $0.usage.outputTokens <= 100 })
   }
 
+  @Test("counts the times of tokens from when the job was claimed, not from when it learnt of it")
+  func tokenTimes() async throws {
+    let scene = try Scene()
+    let ids = try await scene.submit((0..<3).map { Scene.spec($0, maxTokens: 5) })
+    let store = FaultyStore(scene.store, claimAge: .seconds(1_000))
+    let start = ContinuousClock.now
+    try await scene.withExecutor(store) { _ in
+      for id in ids {
+        let page = try await scene.wait(id) { $0.state.isTerminal }
+        let offsets = page.chunks.flatMap(\.offsetsMicroseconds)
+        let most = (.seconds(1_000) + start.duration(to: .now)).microseconds
+        #expect(!offsets.isEmpty && offsets.allSatisfy { (1_000_000_000...most).contains($0) })
+      }
+    }
+  }
+
   @Test("fails no job with attempts left for an error of the store's own", arguments: 1...3)
   func storeDefects(seed: UInt64) async throws {
     let scene = try Scene()

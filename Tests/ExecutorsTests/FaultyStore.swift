@@ -14,16 +14,20 @@ final class FaultyStore: JobStore {
   private let outputLimit: Int
   /// Jobs of which nothing is ever written.
   private let refusedJobs: Set<JobID>
+  /// How long ago each claim was.
+  private let claimAge: Duration
   /// How the store says so.
   private let code: JobStoreError.Code
 
   init(
     _ base: InMemoryJobStore, seed: UInt64 = 0, faultsPercent: Int = 0, outputLimit: Int = .max,
-    refusedJobs: Set<JobID> = [], code: JobStoreError.Code = .unavailable
+    refusedJobs: Set<JobID> = [], claimAge: Duration = .zero,
+    code: JobStoreError.Code = .unavailable
   ) {
     self.base = base
     self.outputLimit = outputLimit
     self.refusedJobs = refusedJobs
+    self.claimAge = claimAge
     self.code = code
     random = Mutex(SeededNumbers(seed: seed))
     self.faultsPercent = faultsPercent
@@ -60,7 +64,11 @@ final class FaultyStore: JobStore {
   }
 
   func claim(_ request: ClaimRequest) async throws(JobStoreError) -> ClaimResult {
-    try await perform { () async throws(JobStoreError) in try await base.claim(request) }
+    var result = try await perform { () async throws(JobStoreError) in
+      try await base.claim(request)
+    }
+    result.age = claimAge
+    return result
   }
 
   func heartbeat(

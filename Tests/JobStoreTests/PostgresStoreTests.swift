@@ -64,6 +64,35 @@ import Testing
     }
   }
 
+  @Test("a claim tells how long ago it was, by the database's clock")
+  func claimAge() async throws {
+    let database = try await MigratedDatabases.shared.make()
+    let connection = try await Connection.connect(
+      ConnectionConfiguration(connectionString: database), logger: TestServer.logger)
+    try await withPostgresStore(database) { store in
+      let test = StoreUnderTest(store: store, clock: TestClock())
+      let executor = ExecutorDescription(
+        id: ExecutorID(), host: "h", processID: 1, models: ["model"], slots: 1)
+      try await store.register(executor, leaseDuration: .seconds(600))
+      _ = try await store.submit([test.submission()])
+      let start = ContinuousClock.now
+      let claimed = try await store.claim(ClaimRequest(executor: executor.id, room: ["model": 1]))
+      let end = ContinuousClock.now
+      let rows = try await connection.query(
+        """
+        SELECT (extract(epoch FROM clock_timestamp() - claim_time) * 1000000)::bigint AS age
+        FROM millrace.jobs
+        """)
+      let later = Duration.microseconds(try #require(rows.first).decode("age", as: Int64.self))
+      #expect(claimed.jobs.count == 1)
+      #expect(claimed.age > .zero && claimed.age < start.duration(to: end))
+      // What the database told is at most a moment older than what it tells now.
+      #expect(later > claimed.age - .milliseconds(1))
+      #expect(later - claimed.age < start.duration(to: .now))
+    }
+    await connection.close()
+  }
+
   @Test("a store lives through the death of its database")
   func restart() async throws {
     let path =

@@ -58,7 +58,8 @@ extension Statement {
   ///
   /// Returns a row per job, and one without a job for a model that got none. Each row tells the
   /// model, how many of its jobs were `seen` ready, and as `next_tenant` where the first walk
-  /// ended, NULL at its end: the next claim begins there, so that claims come round to everyone.
+  /// ended, NULL at its end: the next claim begins there, so that claims come round to everyone. It
+  /// also tells how long ago the claim's time is by then, which is when its transaction began.
   ///
   /// The ids of the jobs become an array before the jobs are locked. The planner takes a limit that
   /// it does not know for a tenth of the queue; it takes an array for a handful, as it should.
@@ -123,7 +124,10 @@ extension Statement {
             SELECT FROM after AS a
             WHERE a.model = o.model AND a.number >= greatest(o.room, \(groupsPerWalk)))
           ORDER BY w.number DESC LIMIT 1
-        ) AS next_tenant, j.*
+        ) AS next_tenant, (
+          SELECT (extract(epoch FROM coalesce($4, clock_timestamp()) - now) * 1000000)::bigint
+          FROM clock
+        ) AS age_us, j.*
       FROM offered AS o LEFT JOIN claimed AS j ON j.claimed_model = o.model
       """, executor.uuid, models, room, now, tenants, countsRunning)
   }
