@@ -60,8 +60,8 @@ def cases(options):
     if not options.short:
         for mode in ("off", "lookup"):
             yield (
-                f"Millrace, {'plain' if mode == 'off' else 'lookup'}, text that repeats itself",
-                lambda mode=mode: ours(options, 1, mode=mode, prompts=options.repeating),
+                f"Millrace, {'plain' if mode == 'off' else mode}, edits and summaries",
+                lambda mode=mode: ours(options, 1, mode=mode, prompts=options.editing),
             )
     if not options.alone:
         yield "llama.cpp, plain", lambda: theirs(options, 0)
@@ -78,18 +78,22 @@ def main():
     parser.add_argument("--draft", type=pathlib.Path, required=True)
     parser.add_argument("--prompts", type=pathlib.Path, default=HERE / "prompts.txt")
     parser.add_argument(
-        "--repeating", type=pathlib.Path, default=HERE / "repeating.txt", help="prompts for lookup"
+        "--editing",
+        type=pathlib.Path,
+        default=HERE / "editing.jsonl",
+        help="prompts and outputs for lookup",
     )
     parser.add_argument("--batch", default="1,4,32")
     parser.add_argument("--decode-tokens", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--short", action="store_true", help="without texts that repeat themselves")
+    parser.add_argument("--short", action="store_true", help="without edits and summaries")
     parser.add_argument("--alone", action="store_true", help="without llama.cpp")
+    parser.add_argument("--only", default="", help="cases whose names hold this")
     parser.add_argument("--preload", type=pathlib.Path, help="a library for llama.cpp's process")
     options = parser.parse_args()
     rates, accepted = {}, {}
-    order = list(cases(options))
+    order = [case for case in cases(options) if options.only in case[0]]
     for number in range(options.rounds):
         for name, measure in order if number % 2 == 0 else reversed(order):
             print(f"  round {number + 1}: {name}", file=sys.stderr)

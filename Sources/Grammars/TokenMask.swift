@@ -13,6 +13,13 @@ public final class TokenMask: Sendable {
     count = words.reduce(0) { $0 + $1.nonzeroBitCount }
   }
 
+  /// One token, behind which the text goes on.
+  public convenience init(only token: Int32, vocabularySize: Int) {
+    var words = [UInt64](repeating: 0, count: (vocabularySize + 63) / 64)
+    words[Int(token) / 64] = 1 << UInt64(token % 64)
+    self.init(words: words, mayEnd: false)
+  }
+
   /// Whether a token is in it.
   public func contains(_ token: Int32) -> Bool {
     words[Int(token) / 64] >> UInt64(token % 64) & 1 == 1

@@ -99,6 +99,31 @@ struct EngineTests {
     #expect(try engine.step().first?.finish == .stop)
   }
 
+  @Test("A forced output comes as it is given, drafted or not, and goes on as the same text would")
+  func forced() throws {
+    let tiny = try TinyModel()
+    let given: [Int32] = Array(repeating: [265, 270, 261], count: 4).flatMap(\.self)
+    var request = request(
+      SamplingOptions(maxTokens: 20, temperature: 0.9, seed: 4, ignoreEnd: true))
+    request.resumedTokens = given
+    let engine = try Engine(
+      model: tiny.model, draft: tiny.model, options: EngineOptions(contextLength: 64))
+    let rest = try only(engine, request)
+    request.resumedTokens = []
+    request.forcedTokens = given
+    for method in Speculation.Method.allCases {
+      request.speculation = Speculation(method, tokens: 3)
+      let before = engine.statistics
+      let output = try only(engine, request)
+      #expect(output.tokens == given + rest.tokens, "\(method)")
+      let accepted = engine.statistics.acceptedTokens - before.acceptedTokens
+      let drafted = engine.statistics.draftedTokens - before.draftedTokens
+      // The text repeats itself, and so lookup finds it; a draft that knew of it would never err.
+      #expect(method != .lookup || accepted >= 4)
+      #expect(method != .draft || accepted < drafted)
+    }
+  }
+
   @Test("A full engine says so and takes the request later")
   func full() throws {
     let tiny = try TinyModel()

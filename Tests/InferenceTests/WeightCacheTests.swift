@@ -228,6 +228,40 @@ struct WeightCacheTests {
     #expect(files.count == 2 && files.contains("c.packed.part-1-8"))
   }
 
+  @Test("Over the limit, what was not used for longest goes, and what is too large is not kept")
+  func limit() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let models = try (0..<3).map { _ in try TinyModel(type: .f32) }
+    _ = try load(models[0].path)
+    let size = try #require(
+      FileManager.default.attributesOfItem(atPath: "\(folder)/\(files[0])")[.size] as? Int)
+    var cache = cache
+    // Plans are for a little more than what a file takes in the end.
+    cache.mostBytes = 2 * size + size / 2
+    let options = LoadOptions(weightCache: cache)
+    func isFound(_ model: TinyModel) throws -> Bool {
+      if case .found = try LanguageModel.load(path: model.path, options: options).weightPlace {
+        return true
+      }
+      return false
+    }
+    #expect(try !isFound(models[1]) && files.count == 2)
+    // Used after the second, the first stays.
+    #expect(try isFound(models[0]))
+    #expect(try !isFound(models[2]) && files.count == 2)
+    #expect(try isFound(models[0]) && isFound(models[2]))
+    #expect(try !isFound(models[1]))
+    cache.mostBytes = size / 2
+    let tiny = try TinyModel(type: .f32)
+    let large = try LanguageModel.load(
+      path: tiny.path, options: LoadOptions(weightCache: cache))
+    guard case .fallback(let problem) = large.weightPlace else {
+      Issue.record("a file over the limit was kept")
+      return
+    }
+    #expect(problem.contains("the limit is"))
+  }
+
   @Test("A load that fails leaves nothing behind")
   func failedLoad() throws {
     defer { try? FileManager.default.removeItem(atPath: folder) }

@@ -233,6 +233,26 @@ def test_bench_has_room_for_as_many_as_it_takes(model):
     assert result["batch"] == 1024 and result["decode_tokens_per_second"] > 0
 
 
+def test_bench_holds_the_output_to_what_is_given(model, folder):
+    entry = {"prompt": "one two three four five six", "output": " one two three four five six"}
+    path = folder / "texts.jsonl"
+    path.write_text("\n".join([json.dumps(entry), "", json.dumps(entry | {"output": " two"})]))
+    given = ("bench", "--model", model, "--prompts", path, "--runs", 2)
+    (plain,) = parsed(*given)
+    (looked,) = parsed(*given, "--speculation", "lookup", "--draft-tokens", 4)
+    for found in (plain, looked):
+        assert found["decode_tokens"] > 6 and found["decode_tokens_per_second"] > 0
+    assert plain["draft_rounds"] == 0
+    # A model of random weights would not repeat anything.
+    assert looked["accepted_tokens"] > 4
+    (short,) = parsed(*given, "--decode-tokens", 3)
+    assert short["decode_tokens"] == 3
+    for wrong in ("{}", '{"prompt": "a"}', '{"prompt": "a", "output": ""}', "one"):
+        path.write_text(json.dumps(entry) + "\n" + wrong)
+        failed = run(*given)
+        assert failed.returncode == 1 and f"line 2 of --prompts {path}".encode() in failed.stderr
+
+
 def names(value, path=""):
     """All property names in JSON, with where they stand."""
     if isinstance(value, list):

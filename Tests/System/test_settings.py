@@ -42,6 +42,7 @@ def test_print_config_tells_what_is_in_force_where_nothing_is_set(model, folder)
     assert found["data-dir"] == home
     assert found["database-url"] == "the private one"
     assert found["weight-cache"] == f"{folder}/.cache/millrace"
+    assert found["weight-cache-limit"] == "64GiB"
     assert found["kv-cache-memory"] == "room for all slots, at most 2GiB"
     assert found["threads"] == "one a core"
     assert found["context-length"] == "the model's, at most 4096"

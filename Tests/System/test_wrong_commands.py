@@ -116,6 +116,8 @@ WRONG = [
     ([*SERVE, "--kv-cache-type", "q4"], "--kv-cache-type is q4; it must be f32, f16, bf16 or int8"),
     ([*SERVE, "--kv-cache-type", "f16,9"], "--kv-cache-type is f16,9; it must be"),
     ([*SERVE, "--kv-cache-memory", "lots"], "--kv-cache-memory is lots; it must be a number of"),
+    ([*SERVE, "--weight-cache-limit", "some"], "--weight-cache-limit is some; it must be a number"),
+    ([*BENCH, "--weight-cache-limit", "0"], "--weight-cache-limit must be a number of bytes"),
     ([*SERVE, "--kv-cache-memory", "0"], "--kv-cache-memory is 0; it must be"),
     ([*SERVE, "--kv-cache-memory", "101%"], "--kv-cache-memory is 101%; it must be"),
     ([*SERVE, "--kv-cache-memory", "-1"], "Missing value for '--kv-cache-memory"),

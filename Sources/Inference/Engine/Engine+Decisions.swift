@@ -75,7 +75,7 @@ extension Engine {
     let sequence = decision.sequence
     let options = sequence.request.options
     for index in 0...decision.drafts.count {
-      let rules = sequence.rules()
+      let rules = sequence.forced ?? sequence.rules()
       if sequence.isConstrained { verdict.maskedChoices += 1 }
       let logits = pass.logits(at: decision.firstRow + index)
       let position = decision.position + index

@@ -18,6 +18,9 @@ public struct GenerationRequest: Sendable, Hashable {
   /// computed a prefix shows in the time that one takes; who must not learn that of one another (two
   /// tenants) get different salts. Nothing else depends on it.
   public var cacheSalt: String?
+  /// Tokens that the output begins with, whatever the model has to say: for measurements that depend
+  /// on what the output is. Each is chosen as others are, from logits that leave only this one.
+  package var forcedTokens: [Int32] = []
 
   /// The same where there is one output.
   public var resumedTokens: [Int32] {

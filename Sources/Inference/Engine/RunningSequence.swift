@@ -117,6 +117,14 @@ final class RunningSequence {
     return rules
   }
 
+  /// That the next token is the one it is to be, where that is given. Drafts know nothing of it.
+  var forced: TokenRules? {
+    guard outputCount < request.forcedTokens.count else { return nil }
+    return TokenRules(
+      mask: TokenMask(
+        only: request.forcedTokens[outputCount], vocabularySize: tokenizer.vocabularySize))
+  }
+
   /// The seconds that it took to find out which tokens its grammar allows, since this was asked last.
   func takeMaskSeconds() -> Double {
     defer { maskSeconds = 0 }

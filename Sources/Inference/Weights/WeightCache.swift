@@ -14,14 +14,17 @@ public struct WeightCache: Sendable, Hashable {
   public var folder: String
   /// Models whose packed weights take fewer bytes are not kept: packing them takes no time.
   public var leastBytes: Int
+  /// The most bytes of all files together: those that were not used for longest go first.
+  public var mostBytes: Int
   /// Seconds that a model file must have been left alone before its times are relied on to tell
   /// whether it was changed: more than the coarsest clock of a file system in use (2, of FAT).
   package var settlingSeconds = 3.0
 
-  /// Makes a cache of models of 32 MiB and more.
-  public init(folder: String, leastBytes: Int = 32 << 20) {
+  /// Makes a cache of models of 32 MiB and more, of 64 GiB together at most.
+  public init(folder: String, leastBytes: Int = 32 << 20, mostBytes: Int = 64 << 30) {
     self.folder = folder
     self.leastBytes = leastBytes
+    self.mostBytes = mostBytes
   }
 
   /// Where a model's weights are to live, and what stood in the way of keeping them.
@@ -52,10 +55,13 @@ public struct WeightCache: Sendable, Hashable {
             try? Data(Self.note(fingerprint, identity).utf8).write(
               to: URL(fileURLWithPath: path + Self.noteSuffix), options: .atomic)
           }
+          // Its time tells when it was used last.
+          utimes(path, nil)
           return Place(memory: file, file: file)
         }
       }
       removeOrphans()
+      try makeRoom(needed)
       let file = try WeightFile(
         making: path,
         contents: WeightFile.Contents(
@@ -147,6 +153,35 @@ public struct WeightCache: Sendable, Hashable {
       {
         unlink(path)
       }
+    }
+  }
+
+  /// Removes the files that were not used for longest, as many as it takes for so many bytes more. Who
+  /// has one of them mapped keeps it until then.
+  private func makeRoom(_ needed: Int) throws(WeightFile.Failure) {
+    guard needed <= mostBytes else {
+      throw WeightFile.Failure(
+        "they take \(needed >> 20) MiB, and the limit is \(mostBytes >> 20) MiB")
+    }
+    var total = 0
+    var files: [(path: String, bytes: Int, lastUse: Int)] = []
+    for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    where name.contains(".packed") && !name.hasSuffix(Self.noteSuffix) {
+      var status = stat()
+      guard lstat("\(folder)/\(name)", &status) == 0 else { continue }
+      total += Int(status.st_size)
+      // Files in the making count, and stay.
+      guard name.hasSuffix(".packed") else { continue }
+      let lastUse = status.st_mtim.tv_sec * 1_000_000_000 + status.st_mtim.tv_nsec
+      files.append(("\(folder)/\(name)", Int(status.st_size), lastUse))
+    }
+    for file in files.sorted(by: { $0.lastUse < $1.lastUse }) where total > mostBytes - needed {
+      unlink(file.path)
+      unlink(file.path + Self.noteSuffix)
+      total -= file.bytes
+    }
+    guard total <= mostBytes - needed else {
+      throw WeightFile.Failure("other processes are filling its limit, \(mostBytes >> 20) MiB")
     }
   }
 

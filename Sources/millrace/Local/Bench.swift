@@ -29,14 +29,17 @@ struct Bench: AsyncParsableCommand {
   @Option(
     help: ArgumentHelp(
       """
-      Prompts to use in turn, one a line: what drafts are worth depends on them. [tokens without \
-      meaning]
+      Prompts to use in turn, one a line: what drafts are worth depends on them. If the name ends in \
+      .jsonl, an object a line with prompt and output, and that is the output, whatever the model \
+      would say. [tokens without meaning]
       """,
       valueName: "file"))
   var prompts: String?
 
-  @Option(parsing: .unconditional, help: "Output tokens of each sequence.")
-  var decodeTokens = 64
+  @Option(
+    parsing: .unconditional,
+    help: "Output tokens of each sequence, at most. [64, or the output of --prompts]")
+  var decodeTokens: Int?
 
   @Option(
     parsing: .unconditional,
@@ -60,7 +63,7 @@ struct Bench: AsyncParsableCommand {
   func validate() throws {
     for (flag, value, range) in [
       ("--prompt-tokens", promptLength, 1...10_000_000),
-      ("--decode-tokens", decodeTokens, 2...10_000_000), ("--runs", runs, 1...1_000),
+      ("--decode-tokens", decodeTokens ?? 2, 2...10_000_000), ("--runs", runs, 1...1_000),
     ] where !range.contains(value) {
       throw ValidationError(
         "\(flag) is \(value); it must be from \(range.lowerBound) to \(range.upperBound)")
@@ -85,13 +88,7 @@ struct Bench: AsyncParsableCommand {
       let interruption = Interruption(tidying: ProgressBar.removal)
       defer { interruption.cancel() }
       let language = try model.load()
-      let length = promptTokens ?? min(promptLength, language.trainedContextLength - decodeTokens)
-      guard length >= 1, length + decodeTokens <= language.trainedContextLength else {
-        throw CommandFailure(
-          "--prompt-tokens and --decode-tokens are \(max(length, 1) + decodeTokens) together; the "
-            + "model's context is \(language.trainedContextLength)")
-      }
-      let results = try measure(language, prompts: try benchPrompts(language, tokens: length))
+      let results = try measure(language, prompts: try benchPrompts(language))
       guard suite else {
         try show(results)
         return
@@ -109,21 +106,20 @@ struct Bench: AsyncParsableCommand {
     return try MachineLimits.measure(path: engine.kernelPath, threads: engine.threads)
   }
 
-  private func benchPrompts(_ language: LanguageModel, tokens: Int) throws -> BenchPrompts {
-    guard let prompts else {
-      return BenchPrompts(tokens: tokens, vocabulary: language.vocabularySize)
+  private func benchPrompts(_ language: LanguageModel) throws -> BenchPrompts {
+    if let prompts {
+      return try BenchPrompts(file: prompts, for: language, decodeTokens: decodeTokens)
     }
-    let lines = try PromptArgument.file(prompts, "--prompts").split(separator: "\n")
-    let encoded = lines.map { language.encodePrompt(String($0)) }.filter { !$0.isEmpty }
-    guard let longest = encoded.map(\.count).max() else {
-      throw CommandFailure("--prompts \(prompts) holds no prompt; write one a line")
-    }
-    guard longest + decodeTokens <= language.trainedContextLength else {
+    let context = language.trainedContextLength
+    let decodeTokens = decodeTokens ?? BenchPrompts.decodeTokens
+    let length = promptTokens ?? min(promptLength, context - decodeTokens)
+    guard length >= 1, length + decodeTokens <= context else {
       throw CommandFailure(
-        "--prompts \(prompts) has one of \(longest) tokens, which with --decode-tokens is over the "
-          + "model's context of \(language.trainedContextLength)")
+        "--prompt-tokens and --decode-tokens are \(max(length, 1) + decodeTokens) together; the "
+          + "model's context is \(context)")
     }
-    return BenchPrompts(encoded)
+    return BenchPrompts(
+      tokens: length, vocabulary: language.vocabularySize, decodeTokens: decodeTokens)
   }
 
   private func measure(
@@ -141,7 +137,7 @@ struct Bench: AsyncParsableCommand {
         model: language, draft: drafting,
         options: EngineOptions(
           maxSequences: size, maxTokensPerStep: max(512, size),
-          contextLength: prompts.longest + decodeTokens,
+          contextLength: prompts.longest,
           threads: model.threads, kernelPath: model.kernels,
           // Room for all of them at once, which is what is measured. Runs repeat the same prompts,
           // which must be computed each time.
@@ -149,13 +145,13 @@ struct Bench: AsyncParsableCommand {
       var measured: [BenchRun] = []
       for run in 0...runs {
         let figures = try BenchRun.measure(
-          engine, size, prompts, round: run, decodeTokens: decodeTokens, speculation)
+          engine, size, prompts, round: run, speculation)
         if run > 0 { measured.append(figures) }
         bar.update(results.count * (runs + 1) + run + 1, note: "batch \(size)")
       }
       results.append(
         BenchResult(
-          batch: size, promptTokens: prompts.longest, decodeTokens: decodeTokens,
+          batch: size, promptTokens: prompts.longestPrompt, decodeTokens: prompts.longestOutput,
           kernels: engine.kernelPath.rawValue, threads: engine.threads, runs: measured))
     }
     return results

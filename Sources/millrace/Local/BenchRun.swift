@@ -1,35 +1,6 @@
 import Foundation
 import Inference
 
-/// What the sequences of a measurement begin with.
-struct BenchPrompts {
-  private let prompts: [[Int32]]
-  private let made: (tokens: Int, vocabulary: Int)?
-  /// Tokens of the longest.
-  let longest: Int
-
-  /// Prompts to use in turn, each run going on where the one before it stopped; not empty.
-  init(_ prompts: [[Int32]]) {
-    self.prompts = prompts
-    made = nil
-    longest = prompts.map(\.count).max() ?? 1
-  }
-
-  /// Any tokens take the same time; these differ between sequences and repeat between runs.
-  init(tokens: Int, vocabulary: Int) {
-    prompts = []
-    made = (tokens, vocabulary)
-    longest = tokens
-  }
-
-  func prompt(sequence: Int, of size: Int, round: Int) -> [Int32] {
-    guard let made else { return prompts[(round * size + sequence) % prompts.count] }
-    return (0..<made.tokens).map { index in
-      Int32((index &* 7_919 &+ sequence &* 104_729 &+ 3) % made.vocabulary)
-    }
-  }
-}
-
 /// Rates of one run, in tokens per second over all sequences.
 struct BenchRun {
   var prefill: Double
@@ -40,19 +11,20 @@ struct BenchRun {
 
   /// Runs `size` sequences on an engine that has room for them all.
   static func measure(
-    _ engine: Engine, _ size: Int, _ prompts: BenchPrompts, round: Int, decodeTokens: Int,
-    _ speculation: Speculation
+    _ engine: Engine, _ size: Int, _ prompts: BenchPrompts, round: Int, _ speculation: Speculation
   ) throws -> BenchRun {
     let before = engine.statistics
     var promptTokens = 0
     for sequence in 0..<size {
       let prompt = prompts.prompt(sequence: sequence, of: size, round: round)
-      promptTokens += prompt.count
-      try engine.add(
-        GenerationRequest(
-          sequence: UInt64(sequence), promptTokens: prompt,
-          options: SamplingOptions(maxTokens: decodeTokens, temperature: 0, ignoreEnd: true),
-          speculation: speculation))
+      promptTokens += prompt.tokens.count
+      var request = GenerationRequest(
+        sequence: UInt64(sequence), promptTokens: prompt.tokens,
+        options: SamplingOptions(
+          maxTokens: prompt.decodeTokens, temperature: 0, ignoreEnd: true),
+        speculation: speculation)
+      request.forcedTokens = prompt.output
+      try engine.add(request)
     }
     let start = ContinuousClock.now
     var waiting = Set((0..<size).map(UInt64.init))

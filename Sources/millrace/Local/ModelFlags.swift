@@ -38,7 +38,18 @@ struct ModelFlags: ParsableArguments {
       valueName: "folder"))
   var weightCache: String?
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      The most that it holds, such as 512MiB or 20GiB; what was not used for longest goes. [64GiB]
+      """,
+      valueName: "size"))
+  var weightCacheLimit: String?
+
   func validate() throws {
+    if let weightCacheLimit, MemorySize(weightCacheLimit) == nil {
+      throw ValidationError("--weight-cache-limit must be \(MemorySize.form)")
+    }
     if let threads, !(1...256).contains(threads) {
       throw ValidationError("--threads must be from 1 to 256")
     }
@@ -55,7 +66,9 @@ struct ModelFlags: ParsableArguments {
         path: path,
         options: LoadOptions(
           kernelPath: kernels, keyValueStorage: keyValueStorage,
-          weightCache: WeightCacheFolder.cache(flag: weightCache), threads: threads))
+          weightCache: WeightCacheFolder.cache(
+            flag: weightCache, limit: weightCacheLimit.flatMap { MemorySize($0)?.bytes }),
+          threads: threads))
       if case .fallback(let problem) = model.weightPlace { Output.remark("Warning: \(problem)") }
       return model
     }

@@ -110,6 +110,14 @@ struct ServeFlags: ParsableArguments {
   var weightCache: String?
 
   @Option(
+    help: ArgumentHelp(
+      """
+      The most that it holds, such as 512MiB or 20GiB; what was not used for longest goes. [64GiB]
+      """,
+      valueName: "size"))
+  var weightCacheLimit: String?
+
+  @Option(
     parsing: .unconditional,
     help: "The most jobs that may wait in the queue; more are refused. [1000000]")
   var maxQueuedJobs: Int?

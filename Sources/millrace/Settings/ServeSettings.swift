@@ -45,7 +45,7 @@ struct ServeSettings {
     "model", "draft", "listen", "data-dir", "database-url", "threads", "slots", "context-length",
     "kernels",
     "kv-cache-type", "kv-cache-memory", "prefix-cache",
-    "weight-cache", "token-latency-ms", "engine-niceness",
+    "weight-cache", "weight-cache-limit", "token-latency-ms", "engine-niceness",
     "max-queued-jobs", "keep-days", "tls-certificate", "tls-key", "tls-client-roots",
     "drain-seconds", "log-level",
     "database-user",
@@ -76,14 +76,17 @@ struct ServeSettings {
         "engine-niceness", flag: flags.engineNiceness, default: 10, in: 0...19) ?? 10
     kernelPath = try Self.choice("kernels", &source, flag: flags.kernels, default: "auto")
     keyValueStorage = try Self.keyValueStorage(&source, flag: flags.kvCacheType)
-    kvCacheBytes = try Self.kvCacheBytes(&source, flag: flags.kvCacheMemory)
+    kvCacheBytes = try Self.size(
+      "kv-cache-memory", &source, flag: flags.kvCacheMemory,
+      unset: "room for all slots, at most 2GiB")
     let prefixCache: Switch = try Self.choice(
       "prefix-cache", &source, flag: flags.prefixCache, default: "on")
     cachesPrefixes = prefixCache == .on
     weightCache = WeightCacheFolder.cache(
       source.string(
         "weight-cache", flag: flags.weightCache,
-        default: WeightCacheFolder.standard(environment, home: source.home)) ?? "off")
+        default: WeightCacheFolder.standard(environment, home: source.home)) ?? "off",
+      limit: try Self.size("weight-cache-limit", &source, flag: flags.weightCacheLimit, "64GiB"))
     maxQueuedJobs =
       try source.integer(
         "max-queued-jobs", flag: flags.maxQueuedJobs, default: 1_000_000, in: 1...1_000_000_000)
@@ -182,15 +185,15 @@ struct ServeSettings {
     return storage
   }
 
-  private static func kvCacheBytes(
-    _ source: inout SettingsSource, flag: String?
+  private static func size(
+    _ key: String, _ source: inout SettingsSource, flag: String?, _ standard: String? = nil,
+    unset: String = "none"
   ) throws(CommandFailure) -> Int? {
-    let text = source.string(
-      "kv-cache-memory", flag: flag, unset: "room for all slots, at most 2GiB")
+    let text = source.string(key, flag: flag, default: standard, unset: unset)
     guard let text else { return nil }
     guard let size = MemorySize(text) else {
       throw CommandFailure(
-        "\(source.name(of: "kv-cache-memory")) is \(text); it must be \(MemorySize.form)")
+        "\(source.name(of: key)) is \(text); it must be \(MemorySize.form)")
     }
     return size.bytes
   }

@@ -9,14 +9,17 @@ enum WeightCacheFolder {
     return (base ?? home + "/.cache") + "/millrace"
   }
 
-  /// The cache that a text asks for; `nil` for none.
-  static func cache(_ text: String) -> WeightCache? {
-    text == "off" ? nil : WeightCache(folder: (text as NSString).expandingTildeInPath)
+  /// The cache that a text asks for, of so many bytes at most if that is told; `nil` for none.
+  static func cache(_ text: String, limit: Int?) -> WeightCache? {
+    guard text != "off" else { return nil }
+    let folder = (text as NSString).expandingTildeInPath
+    return limit.map { WeightCache(folder: folder, mostBytes: $0) } ?? WeightCache(folder: folder)
   }
 
   /// The cache of a command without settings.
-  static func cache(flag: String?) -> WeightCache? {
+  static func cache(flag: String?, limit: Int?) -> WeightCache? {
     let home = FileManager.default.homeDirectoryForCurrentUser.path
-    return cache(flag ?? standard(ProcessInfo.processInfo.environment, home: home))
+    return cache(
+      flag ?? standard(ProcessInfo.processInfo.environment, home: home), limit: limit)
   }
 }
