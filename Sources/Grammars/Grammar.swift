@@ -69,7 +69,7 @@ public final class Grammar: Sendable {
   }
 
   /// Adds a token's bytes to the text; false where they do not fit, and the text is as before.
-  public func advance(_ cursor: inout Cursor, _ bytes: [UInt8]) -> Bool {
+  public func advance(_ cursor: inout Cursor, _ bytes: some Sequence<UInt8>) -> Bool {
     automaton.withLock { automaton in
       var state = automaton.state(&cursor, places)
       for byte in bytes {

@@ -134,7 +134,7 @@ public final class LanguageModel: Sendable {
     lazyTokenTrie.withLock { trie in
       if let trie { return trie }
       let made = TokenTrie(
-        (0..<tokenizer.vocabularySize).map { tokenizer.bytes(of: Int32($0)) })
+        (0..<tokenizer.vocabularySize).map { Array(tokenizer.bytes(of: Int32($0))) })
       trie = made
       return made
     }

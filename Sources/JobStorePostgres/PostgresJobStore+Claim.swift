@@ -39,8 +39,8 @@ extension PostgresJobStore {
       }
     }
     var signals = result.jobs.map { JobSignal.progressed($0.job.id, nil) }
-    // A clock that was given stands still meanwhile.
-    if now == nil { result.age = answer.age + answer.received.duration(to: .now) }
+    // A clock that was given stands still meanwhile; the database's may be set back.
+    if now == nil { result.age = max(.zero, answer.age) + answer.received.duration(to: .now) }
     if !corrupt.isEmpty { signals += await failCorrupt(corrupt, executor: request.executor) }
     announce(signals)
     if !unread.isEmpty {

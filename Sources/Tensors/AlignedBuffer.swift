@@ -9,6 +9,10 @@ package final class AlignedBuffer<Element: BitwiseCopyable> {
   /// Elements.
   package let count: Int
 
+  /// Large memory comes in pages of this size where the system gives them: an address in one is found
+  /// without walking the page table for each 4 KiB.
+  private static var hugePage: Int { 2 << 20 }
+
   /// Allocates; throws `outOfMemory`, or `invalidShape` for a negative or overflowing count.
   ///
   /// Memory that is not zeroed costs nothing until it is written to.
@@ -20,11 +24,13 @@ package final class AlignedBuffer<Element: BitwiseCopyable> {
         code: .invalidShape, message: "A buffer of \(count) elements is not possible.")
     }
     var raw: UnsafeMutableRawPointer?
-    guard posix_memalign(&raw, 64, bytes) == 0, let raw else {
+    let isLarge = bytes >= Self.hugePage
+    guard posix_memalign(&raw, isLarge ? Self.hugePage : 64, bytes) == 0, let raw else {
       throw TensorError(
         code: .outOfMemory,
         message: "No memory for \(bytes) bytes; use a smaller model, context or batch.")
     }
+    if isLarge { madvise(raw, bytes, Int32(MADV_HUGEPAGE)) }
     if zeroed { memset(raw, 0, bytes) }
     base = raw.bindMemory(to: Element.self, capacity: max(count, 1))
     self.count = count

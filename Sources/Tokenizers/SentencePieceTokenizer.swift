@@ -28,6 +28,9 @@ public struct SentencePieceTokenizer: Tokenizer {
   /// Found whole in templates only: control and unknown pieces, with the user-defined ones, as one
   /// set, because the longest of all comes first.
   let special: SpecialPieces
+  /// The bytes of all tokens one after the other, and where each one's begin.
+  private let spelled: [UInt8]
+  private let starts: [Int]
 
   /// Builds the tokenizer of a vocabulary.
   ///
@@ -57,6 +60,13 @@ public struct SentencePieceTokenizer: Tokenizer {
       byID.filter { [.userDefined, .control, .unknown].contains($0.type) }
         .map { ($0.id, $0.text) })
     byteTokens = try checked.byteTokens(mergeable)
+    var spelled: [UInt8] = []
+    var starts = [0]
+    for piece in byID {
+      spelled += Self.bytes(of: piece.text, piece.type)
+      starts.append(spelled.count)
+    }
+    (self.spelled, self.starts) = (spelled, starts)
   }
 
   public var vocabularySize: Int { pieces.count }
@@ -69,14 +79,17 @@ public struct SentencePieceTokenizer: Tokenizer {
     pieces.indices.contains(Int(id)) ? pieces[Int(id)] : ""
   }
 
-  public func bytes(of token: TokenID) -> [UInt8] {
+  public func bytes(of token: TokenID) -> ArraySlice<UInt8> {
     guard pieces.indices.contains(Int(token)) else { return [] }
-    let piece = pieces[Int(token)]
-    switch types[Int(token)] {
-    case .control, .unknown: return []
-    case .userDefined: return Array(piece.utf8)
-    case .byte: return CheckedVocabulary.byte(of: piece).map { [$0] } ?? []
-    case .normal, .unused: return Self.unescaped(piece)
+    return spelled[starts[Int(token)]..<starts[Int(token) + 1]]
+  }
+
+  private static func bytes(of piece: String, _ type: PieceType) -> [UInt8] {
+    switch type {
+    case .control, .unknown: []
+    case .userDefined: Array(piece.utf8)
+    case .byte: CheckedVocabulary.byte(of: piece).map { [$0] } ?? []
+    case .normal, .unused: unescaped(piece)
     }
   }
 

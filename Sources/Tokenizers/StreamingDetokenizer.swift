@@ -21,9 +21,11 @@ public struct StreamingDetokenizer: Sendable {
   }
 
   /// The text that is certain after these further bytes.
-  public mutating func append(bytes: some Sequence<UInt8>) -> String {
+  public mutating func append(bytes: ArraySlice<UInt8>) -> String {
+    // Nearly always: whole characters and nothing held.
+    if held.isEmpty, Self.incompleteSuffix(bytes) == 0 { return Self.text(bytes) }
     held += bytes
-    let keep = Self.incompleteSuffix(held)
+    let keep = Self.incompleteSuffix(held[...])
     let text = Self.text(held.dropLast(keep))
     held = Array(held.suffix(keep))
     return text
@@ -44,9 +46,9 @@ public struct StreamingDetokenizer: Sendable {
   /// How many of the last bytes are the beginning of a well-formed sequence and not yet all of it.
   ///
   /// Source: the Unicode standard, table 3-7, well-formed UTF-8 byte sequences.
-  private static func incompleteSuffix(_ bytes: [UInt8]) -> Int {
+  private static func incompleteSuffix(_ bytes: ArraySlice<UInt8>) -> Int {
     for count in 1...3 where count <= bytes.count {
-      let lead = bytes[bytes.count - count]
+      let lead = bytes[bytes.endIndex - count]
       if 0x80...0xBF ~= lead { continue }
       let length: Int
       let second: ClosedRange<UInt8>
@@ -61,7 +63,7 @@ public struct StreamingDetokenizer: Sendable {
       default: return 0
       }
       if count >= length { return 0 }
-      return count == 1 || second ~= bytes[bytes.count - count + 1] ? count : 0
+      return count == 1 || second ~= bytes[bytes.endIndex - count + 1] ? count : 0
     }
     return 0
   }

@@ -28,8 +28,9 @@ public protocol Tokenizer: Sendable {
   /// forge a turn of the conversation by writing `<|im_end|>` into a message.
   func encode(_ segments: [PromptSegment]) -> [TokenID]
 
-  /// The bytes that a token stands for; none for control tokens and for ids out of range.
-  func bytes(of token: TokenID) -> [UInt8]
+  /// The bytes that a token stands for, a part of all tokens' that nothing is copied for; none for
+  /// control tokens and for ids out of range.
+  func bytes(of token: TokenID) -> ArraySlice<UInt8>
 
   /// Whether the token steers the model and stands for no text.
   func isControl(_ token: TokenID) -> Bool

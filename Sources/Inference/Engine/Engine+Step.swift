@@ -80,7 +80,7 @@ extension Engine {
       let accepted = max(verdict.tokens.count - 1, 0)
       settle(
         decision.work, drafted: decision.drafts.count, accepted: accepted, decision.source)
-      scheduler.postprocess(decision.work, tokens: verdict.tokens.map(\.token))
+      scheduler.postprocess(decision.work, tokens: verdict.tokens.lazy.map(\.token))
     }
     // A fork may take blocks from others, so that these have to be done with the step.
     var names: [UInt64] = []

@@ -110,7 +110,9 @@ package struct Scheduler {
   /// Takes note that work was done, and of the tokens that were chosen after it: the next one, and
   /// before it those drafted that were accepted. Blocks that only rejected ones needed come free.
   /// Without a token after its last work a sequence rests until one is appended.
-  package mutating func postprocess(_ work: Work, tokens: [Int32] = []) {
+  package mutating func postprocess(
+    _ work: Work, tokens: some Collection<Int32> = EmptyCollection()
+  ) {
     guard let index = index(of: work.sequence) else { return }
     let accepted = max(tokens.count - 1, 0)
     sequences[index].advance(to: work.start + work.count + accepted)
