@@ -80,9 +80,11 @@ func withPostgresStore(
   now: (@Sendable () -> Timestamp)? = nil,
   _ body: @escaping @Sendable (PostgresJobStore) async throws -> Void
 ) async throws {
+  // Tests that compute can keep all cores for seconds.
   let configuration = PostgresJobStoreConfiguration(
-    pool: pool, statementTimeout: statementTimeout, maintenanceInterval: maintenanceInterval,
-    maxQueuedJobs: maxQueuedJobs, queueCountInterval: .zero, retention: retention, now: now)
+    pool: pool, connectTimeout: .seconds(60), statementTimeout: statementTimeout,
+    maintenanceInterval: maintenanceInterval, maxQueuedJobs: maxQueuedJobs,
+    queueCountInterval: .zero, retention: retention, now: now)
   let store = try await PostgresJobStore.open(
     connectionString: connectionString, configuration: configuration, logger: TestServer.logger)
   try await withThrowingTaskGroup(of: Void.self) { group in
