@@ -39,14 +39,16 @@ extension PostgresJobStore {
       }
     }
     var signals = result.jobs.map { JobSignal.progressed($0.job.id, nil) }
-    // A clock that was given stands still meanwhile; the database's may be set back.
-    if now == nil { result.age = max(.zero, answer.age) + answer.received.duration(to: .now) }
     if !corrupt.isEmpty { signals += await failCorrupt(corrupt, executor: request.executor) }
     announce(signals)
     if !unread.isEmpty {
       result.modelsWithMore.formUnion(unread.map(\.spec.model))
       // Where this fails too, they return to the queue as claims that nobody knows of.
       try await release(unread.map(\.lease), executor: request.executor)
+    }
+    // A clock that was given stands still meanwhile; the database's may be set back.
+    if now == nil, !result.jobs.isEmpty {
+      result.age = max(.zero, answer.age) + answer.received.duration(to: .now)
     }
     return result
   }

@@ -156,32 +156,40 @@ public struct WeightCache: Sendable, Hashable {
     }
   }
 
-  /// Removes the files that were not used for longest, as many as it takes for so many bytes more. Who
-  /// has one of them mapped keeps it until then.
+  /// Removes the files that were not used for longest, as many as it takes for so many bytes more, if
+  /// that is enough. A process that has one of them mapped keeps it until it ends.
   private func makeRoom(_ needed: Int) throws(WeightFile.Failure) {
     guard needed <= mostBytes else {
       throw WeightFile.Failure(
         "they take \(needed >> 20) MiB, and the limit is \(mostBytes >> 20) MiB")
     }
     var total = 0
-    var files: [(path: String, bytes: Int, lastUse: Int)] = []
+    var files: [(path: String, status: stat)] = []
     for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
     where name.contains(".packed") && !name.hasSuffix(Self.noteSuffix) {
+      let path = "\(folder)/\(name)"
+      // Whatever else lies there is somebody's, and neither counts nor goes.
+      let isWhole = name.hasSuffix(".packed") && WeightFile.hasMagic(path)
       var status = stat()
-      guard lstat("\(folder)/\(name)", &status) == 0 else { continue }
+      guard isWhole || name.contains(".packed.part-"), lstat(path, &status) == 0 else { continue }
       total += Int(status.st_size)
       // Files in the making count, and stay.
-      guard name.hasSuffix(".packed") else { continue }
-      let lastUse = status.st_mtim.tv_sec * 1_000_000_000 + status.st_mtim.tv_nsec
-      files.append(("\(folder)/\(name)", Int(status.st_size), lastUse))
+      if isWhole { files.append((path, status)) }
     }
-    for file in files.sorted(by: { $0.lastUse < $1.lastUse }) where total > mostBytes - needed {
-      unlink(file.path)
+    guard total - files.reduce(0, { $0 + Int($1.status.st_size) }) <= mostBytes - needed else {
+      throw WeightFile.Failure("other processes are filling its limit, \(mostBytes >> 20) MiB")
+    }
+    files.sort {
+      ($0.status.st_mtim.tv_sec, $0.status.st_mtim.tv_nsec)
+        < ($1.status.st_mtim.tv_sec, $1.status.st_mtim.tv_nsec)
+    }
+    for file in files where total > mostBytes - needed {
+      guard unlink(file.path) == 0 else { continue }
       unlink(file.path + Self.noteSuffix)
-      total -= file.bytes
+      total -= Int(file.status.st_size)
     }
     guard total <= mostBytes - needed else {
-      throw WeightFile.Failure("other processes are filling its limit, \(mostBytes >> 20) MiB")
+      throw WeightFile.Failure("its older files cannot be removed to keep its limit")
     }
   }
 

@@ -98,6 +98,19 @@ final class WeightFile: WeightMemory {
     self.init(path, contents, map: map, bytes: bytes, making: nil)
   }
 
+  /// Whether a file of this user begins as packed weights do, of whichever version.
+  static func hasMagic(_ path: String) -> Bool {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+    guard descriptor >= 0 else { return false }
+    defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+      status.st_uid == geteuid()
+    else { return false }
+    var start = [UInt8](repeating: 0, count: magic.count)
+    return read(descriptor, &start, start.count) == start.count && start == magic
+  }
+
   private static func contents(_ file: UnsafeRawBufferPointer) -> Contents? {
     guard file.prefix(magic.count).elementsEqual(magic) else { return nil }
     func number(at offset: Int) -> Int? {
