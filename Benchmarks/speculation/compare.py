@@ -89,7 +89,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--short", action="store_true", help="without edits and summaries")
     parser.add_argument("--alone", action="store_true", help="without llama.cpp")
-    parser.add_argument("--only", default="", help="cases whose names hold this")
+    parser.add_argument("--only", default="", help="cases whose names hold this, the plain one included")
     parser.add_argument("--preload", type=pathlib.Path, help="a library for llama.cpp's process")
     options = parser.parse_args()
     rates, accepted = {}, {}

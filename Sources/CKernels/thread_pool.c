@@ -228,6 +228,7 @@ void mk_thread_pool_run(mk_thread_pool *pool, size_t count, size_t grain, mk_wor
   if (grain < 1) grain = 1;
   if (pool->started == 0 || count <= grain) {
     if (count > 0) work(context, 0, 0, count);
+    if (pool->gives_way) offer_processor();
     return;
   }
   // So many pieces that their number fits; a worker must not read these before it has taken one.

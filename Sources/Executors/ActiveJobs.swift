@@ -70,10 +70,10 @@ package struct ActiveJobs {
   /// - Parameters:
   ///   - places: the sequences that it has in the engine at most.
   ///   - samples: how many outputs it has, if it is no search.
-  ///   - now: when it was claimed; times of its tokens count from there.
+  ///   - claimTime: when it was claimed; times of its tokens count from there.
   package mutating func begin(
     _ claimed: ClaimedJob, promptTokens: Int, places: Int = 1, samples: Int? = nil,
-    fingerprint: String, at now: ContinuousClock.Instant
+    fingerprint: String, claimTime: ContinuousClock.Instant
   ) -> UInt64 {
     let sequence = nextSequence
     nextSequence += 1
@@ -81,7 +81,7 @@ package struct ActiveJobs {
     usage.promptTokens = Int64(promptTokens)
     entries[sequence] = Entry(
       lease: claimed.lease, model: claimed.job.spec.model, fingerprint: fingerprint,
-      claimTime: now, places: places, samples: samples, usage: usage,
+      claimTime: claimTime, places: places, samples: samples, usage: usage,
       nextIndex: claimed.committedTokens.count,
       outputs: claimed.tokensByOutput.map { OutputProgress(tokens: $0.count) })
     sequences[claimed.job.id] = sequence
@@ -90,10 +90,11 @@ package struct ActiveJobs {
 
   /// Takes a claimed job in only to end it.
   package mutating func conclude(
-    _ claimed: ClaimedJob, fingerprint: String, end: JobEnd, at now: ContinuousClock.Instant
+    _ claimed: ClaimedJob, fingerprint: String, end: JobEnd, claimTime: ContinuousClock.Instant
   ) {
     let sequence = begin(
-      claimed, promptTokens: Int(claimed.job.usage.promptTokens), fingerprint: fingerprint, at: now)
+      claimed, promptTokens: Int(claimed.job.usage.promptTokens), fingerprint: fingerprint,
+      claimTime: claimTime)
     entries[sequence]?.end = end
     noteNews(of: sequence)
   }

@@ -278,7 +278,7 @@ public final class Executor: Service {
         $0.begin(
           claimed, promptTokens: prompt.count, places: places(of: spec),
           samples: options.strategy == .sampling ? options.outputs : nil, fingerprint: fingerprint,
-          at: claimTime)
+          claimTime: claimTime)
       }
       loop.add(
         GenerationRequest(
@@ -293,7 +293,7 @@ public final class Executor: Service {
   }
 
   private func conclude(_ claimed: ClaimedJob, _ end: JobEnd, fingerprint: String) {
-    active.withLock { $0.conclude(claimed, fingerprint: fingerprint, end: end, at: .now) }
+    active.withLock { $0.conclude(claimed, fingerprint: fingerprint, end: end, claimTime: .now) }
     writeBell.ring()
   }
 

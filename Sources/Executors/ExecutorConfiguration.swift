@@ -10,9 +10,6 @@ public struct ExecutorConfiguration: Sendable {
   public var maxUncommittedTokens: Int
   /// The most jobs in one transaction of the write-back.
   public var maxJobsPerWrite: Int
-  /// The least time between two transactions of the write-back: where tokens come faster, those of
-  /// so long share one, which leaves more of the machine to the engines.
-  public var writeInterval: Duration
   /// How far the engines' threads stand behind the machine's others, 0 to 19. Those that commit, read
   /// and stream tokens are among the others, and have little to do at a time.
   public var engineNiceness: Int
@@ -20,15 +17,13 @@ public struct ExecutorConfiguration: Sendable {
   public init(
     leaseDuration: Duration = .seconds(15), heartbeatInterval: Duration = .seconds(3),
     pollInterval: Duration = .seconds(1), maxUncommittedTokens: Int = 65_536,
-    maxJobsPerWrite: Int = 512, writeInterval: Duration = .milliseconds(2),
-    engineNiceness: Int = 10
+    maxJobsPerWrite: Int = 512, engineNiceness: Int = 10
   ) {
     self.leaseDuration = leaseDuration
     self.heartbeatInterval = heartbeatInterval
     self.pollInterval = pollInterval
     self.maxUncommittedTokens = maxUncommittedTokens
     self.maxJobsPerWrite = maxJobsPerWrite
-    self.writeInterval = writeInterval
     self.engineNiceness = engineNiceness
   }
 }

@@ -9,14 +9,16 @@ package final class AlignedBuffer<Element: BitwiseCopyable> {
   /// Elements.
   package let count: Int
 
-  /// Large memory comes in pages of this size where the system gives them: an address in one is found
-  /// without walking the page table for each 4 KiB.
-  private static var hugePage: Int { 2 << 20 }
+  private static var largePage: Int { 2 << 20 }
 
   /// Allocates; throws `outOfMemory`, or `invalidShape` for a negative or overflowing count.
   ///
   /// Memory that is not zeroed costs nothing until it is written to.
-  package init(count: Int, zeroed: Bool = true) throws(TensorError) {
+  /// With `largePages` it comes in pages of 2 MiB where the system gives them: an address in one is
+  /// found without walking the page table for each 4 KiB, but a byte written costs all of the page.
+  package init(
+    count: Int, zeroed: Bool = true, largePages: Bool = false
+  ) throws(TensorError) {
     let (bytes, overflow) = max(count, 1).multipliedReportingOverflow(
       by: MemoryLayout<Element>.stride)
     guard count >= 0, !overflow, bytes <= Int.max - 64 else {
@@ -24,8 +26,8 @@ package final class AlignedBuffer<Element: BitwiseCopyable> {
         code: .invalidShape, message: "A buffer of \(count) elements is not possible.")
     }
     var raw: UnsafeMutableRawPointer?
-    let isLarge = bytes >= Self.hugePage
-    guard posix_memalign(&raw, isLarge ? Self.hugePage : 64, bytes) == 0, let raw else {
+    let isLarge = largePages && bytes >= Self.largePage
+    guard posix_memalign(&raw, isLarge ? Self.largePage : 64, bytes) == 0, let raw else {
       throw TensorError(
         code: .outOfMemory,
         message: "No memory for \(bytes) bytes; use a smaller model, context or batch.")

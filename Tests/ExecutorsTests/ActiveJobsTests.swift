@@ -19,7 +19,7 @@ struct ActiveJobsTests {
   private static func make(_ count: Int) -> (jobs: ActiveJobs, sequences: [UInt64]) {
     var jobs = ActiveJobs()
     let sequences = (0..<count).map {
-      jobs.begin(claimed($0), promptTokens: 1, fingerprint: "f", at: .now)
+      jobs.begin(claimed($0), promptTokens: 1, fingerprint: "f", claimTime: .now)
     }
     return (jobs, sequences)
   }
@@ -118,7 +118,8 @@ struct ActiveJobsTests {
     var jobs = ActiveJobs()
     var claimed = Self.claimed(0)
     (claimed.committedTokens, claimed.committedOutputs) = ([7, 7, 7], [0, 1, 1])
-    let sequence = jobs.begin(claimed, promptTokens: 1, places: 2, fingerprint: "f", at: .now)
+    let sequence = jobs.begin(
+      claimed, promptTokens: 1, places: 2, fingerprint: "f", claimTime: .now)
     var ended = Self.output(sequence, 1, 2, finish: .stop)
     ended.tokens = []
     jobs.record(ended, at: .now)
@@ -147,7 +148,7 @@ struct ActiveJobsTests {
     var jobs = ActiveJobs()
     let sequences = [1, 3, 4].enumerated().map { index, places in
       jobs.begin(
-        Self.claimed(index), promptTokens: 1, places: places, fingerprint: "f", at: .now)
+        Self.claimed(index), promptTokens: 1, places: places, fingerprint: "f", claimTime: .now)
     }
     #expect(jobs.occupied("tiny") == 8)
     #expect(jobs.occupied("other") == 0)

@@ -79,6 +79,20 @@ struct ExecutorTests {
     }
   }
 
+  @Test("commits tokens that come fast together, however fast the store is")
+  func sharedCommits() async throws {
+    let scene = try Scene()
+    let store = FaultyStore(scene.store)
+    let ids = try await scene.submit((0..<4).map { Scene.steadySpec($0) })
+    let start = ContinuousClock.now
+    try await scene.withExecutor(store) { _ in
+      for id in ids { try await scene.wait(id) { $0.state.isTerminal } }
+    }
+    // As many as fit into the time, with those of the end: far fewer than the 4,400 tokens.
+    let most = Int(start.duration(to: .now) / Executor.writeInterval) + 4
+    #expect(store.transactions <= most)
+  }
+
   @Test("fails no job with attempts left for an error of the store's own", arguments: 1...3)
   func storeDefects(seed: UInt64) async throws {
     let scene = try Scene()

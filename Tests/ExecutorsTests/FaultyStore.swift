@@ -7,6 +7,7 @@ import TestModels
 final class FaultyStore: JobStore {
   private let base: InMemoryJobStore
   private let random: Mutex<SeededNumbers>
+  private let writeCount = Mutex(0)
   /// Of 100 calls by the executor, how many lose their answer.
   private let faultsPercent: Int
   /// Output beyond this index is never committed: a job that wants more cannot end, except by being
@@ -79,7 +80,11 @@ final class FaultyStore: JobStore {
     }
   }
 
+  /// Transactions so far.
+  var transactions: Int { writeCount.withLock { $0 } }
+
   func write(_ writes: [LeaseWrite]) async throws(JobStoreError) -> [WriteResult] {
+    writeCount.withLock { $0 += 1 }
     guard !writes.contains(where: { refusedJobs.contains($0.lease.job) }) else {
       throw JobStoreError(code: code, message: "a job's output is not taken")
     }

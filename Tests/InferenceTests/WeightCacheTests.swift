@@ -259,6 +259,17 @@ struct WeightCacheTests {
     #expect(try !isFound(models[2]) && files.count == 3)
     #expect(try isFound(models[0]) && isFound(models[2]))
     #expect(try !isFound(models[1]))
+    let (used, also) = (
+      try LanguageModel.load(path: models[0].path, options: options),
+      try LanguageModel.load(path: models[1].path, options: options)
+    )
+    let other = try LanguageModel.load(path: models[2].path, options: options)
+    guard case .fallback(let reason) = other.weightPlace else {
+      Issue.record("a file in use was removed")
+      return
+    }
+    #expect(reason.contains("files in use"))
+    withExtendedLifetime((models, used, also)) {}
     cache.mostBytes = size / 2
     let tiny = try TinyModel(type: .f32)
     let large = try LanguageModel.load(

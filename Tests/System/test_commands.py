@@ -236,7 +236,8 @@ def test_bench_has_room_for_as_many_as_it_takes(model):
 def test_bench_holds_the_output_to_what_is_given(model, folder):
     entry = {"prompt": "one two three four five six", "output": " one two three four five six"}
     path = folder / "texts.jsonl"
-    path.write_text("\n".join([json.dumps(entry), "", json.dumps(entry | {"output": " two"})]))
+    lines = [json.dumps(entry), "", json.dumps(entry | {"output": " two"})]
+    path.write_bytes("\r\n".join(lines).encode())
     given = ("bench", "--model", model, "--prompts", path, "--runs", 2)
     (plain,) = parsed(*given)
     (looked,) = parsed(*given, "--speculation", "lookup", "--draft-tokens", 4)

@@ -117,6 +117,7 @@ WRONG = [
     ([*SERVE, "--kv-cache-type", "f16,9"], "--kv-cache-type is f16,9; it must be"),
     ([*SERVE, "--kv-cache-memory", "lots"], "--kv-cache-memory is lots; it must be a number of"),
     ([*SERVE, "--weight-cache-limit", "some"], "--weight-cache-limit is some; it must be a number"),
+    ([*SERVE, "--weight-cache-limit", "50%"], "--weight-cache-limit is 50%; it must be a number"),
     ([*BENCH, "--weight-cache-limit", "0"], "--weight-cache-limit must be a number of bytes"),
     ([*SERVE, "--kv-cache-memory", "0"], "--kv-cache-memory is 0; it must be"),
     ([*SERVE, "--kv-cache-memory", "101%"], "--kv-cache-memory is 101%; it must be"),

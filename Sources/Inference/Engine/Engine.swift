@@ -225,6 +225,11 @@ public final class Engine {
     try request.options.checkPlaces(most: options.maxSequences)
     try check(!request.promptTokens.isEmpty, "promptTokens", "at least one token")
     try check(request.promptTokens.allSatisfy(vocabulary.contains), "promptTokens", "valid ids")
+    try check(request.forcedTokens.allSatisfy(vocabulary.contains), "forcedTokens", "valid ids")
+    try check(
+      request.forcedTokens.isEmpty
+        || request.options.strategy == .sampling && request.options.constraint == nil,
+      "forcedTokens", "left out in searches and where the text has a grammar")
     let resumed = request.resumedOutputs
     try check(resumed.joined().allSatisfy(vocabulary.contains), "resumedTokens", "valid ids")
     try check(

@@ -60,12 +60,14 @@ public struct WeightCache: Sendable, Hashable {
           return Place(memory: file, file: file)
         }
       }
+      // Before room is made: it takes as long as reading the model.
+      let fingerprint = model.computeFingerprint()
       removeOrphans()
-      try makeRoom(needed)
+      try makeRoom(needed, for: path)
       let file = try WeightFile(
         making: path,
         contents: WeightFile.Contents(
-          fingerprint: model.computeFingerprint(),
+          fingerprint: fingerprint,
           identity: model.identity(settledFor: settlingSeconds),
           model: Self.absolute(model.path)),
         capacity: needed)
@@ -144,7 +146,7 @@ public struct WeightCache: Sendable, Hashable {
     for name in names {
       let path = "\(folder)/\(name)"
       if name.contains(".packed.part-") {
-        if WeightFile.isAbandoned(part: path) { unlink(path) }
+        if WeightFile.isAbandoned(path) { unlink(path) }
       } else if name.hasSuffix(Self.noteSuffix) {
         let file = path.dropLast(Self.noteSuffix.count)
         if !FileManager.default.fileExists(atPath: String(file)) { unlink(path) }
@@ -156,9 +158,9 @@ public struct WeightCache: Sendable, Hashable {
     }
   }
 
-  /// Removes the files that were not used for longest, as many as it takes for so many bytes more, if
-  /// that is enough. A process that has one of them mapped keeps it until it ends.
-  private func makeRoom(_ needed: Int) throws(WeightFile.Failure) {
+  /// Removes files as many as it takes for so many bytes more, if that is enough: first the one that
+  /// is to be replaced, then those that were not loaded for longest. One that a process has open stays.
+  private func makeRoom(_ needed: Int, for new: String) throws(WeightFile.Failure) {
     guard needed <= mostBytes else {
       throw WeightFile.Failure(
         "they take \(needed >> 20) MiB, and the limit is \(mostBytes >> 20) MiB")
@@ -173,15 +175,15 @@ public struct WeightCache: Sendable, Hashable {
       var status = stat()
       guard isWhole || name.contains(".packed.part-"), lstat(path, &status) == 0 else { continue }
       total += Int(status.st_size)
-      // Files in the making count, and stay.
-      if isWhole { files.append((path, status)) }
+      // Files in the making and in use count, and stay.
+      if isWhole, WeightFile.isAbandoned(path) { files.append((path, status)) }
     }
     guard total - files.reduce(0, { $0 + Int($1.status.st_size) }) <= mostBytes - needed else {
-      throw WeightFile.Failure("other processes are filling its limit, \(mostBytes >> 20) MiB")
+      throw WeightFile.Failure("files in use fill its limit, \(mostBytes >> 20) MiB")
     }
     files.sort {
-      ($0.status.st_mtim.tv_sec, $0.status.st_mtim.tv_nsec)
-        < ($1.status.st_mtim.tv_sec, $1.status.st_mtim.tv_nsec)
+      ($0.path == new ? 0 : 1, $0.status.st_mtim.tv_sec, $0.status.st_mtim.tv_nsec)
+        < ($1.path == new ? 0 : 1, $1.status.st_mtim.tv_sec, $1.status.st_mtim.tv_nsec)
     }
     for file in files where total > mostBytes - needed {
       guard unlink(file.path) == 0 else { continue }

@@ -46,30 +46,33 @@ final class WeightFile: WeightMemory {
   private let map: UnsafeMutableRawPointer
   private let mapBytes: Int
   private let heap = HeapWeights()
+  private let descriptor: Int32
   private var making: Making?
 
   /// A file in the making.
   private struct Making {
-    var descriptor: Int32
     var partPath: String
     var end: Int
     var isWhole = true
   }
 
   private init(
-    _ path: String, _ contents: Contents, map: UnsafeMutableRawPointer, bytes: Int, making: Making?
+    _ path: String, _ contents: Contents, map: UnsafeMutableRawPointer, bytes: Int,
+    descriptor: Int32, making: Making?
   ) {
     self.path = path
     wasMade = making != nil
     self.contents = contents
     self.map = map
     mapBytes = bytes
+    self.descriptor = descriptor
     self.making = making
   }
 
   deinit {
-    discard()
+    if let making { unlink(making.partPath) }
     munmap(map, mapBytes)
+    close(descriptor)
   }
 
   // MARK: A file that is there
@@ -78,7 +81,8 @@ final class WeightFile: WeightMemory {
   convenience init(opening path: String) throws(Failure) {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
     guard descriptor >= 0 else { throw Failure(errno: errno) }
-    defer { close(descriptor) }
+    var isKept = false
+    defer { if !isKept { close(descriptor) } }
     var status = stat()
     guard fstat(descriptor, &status) == 0 else { throw Failure(errno: errno) }
     let bytes = Int(status.st_size)
@@ -95,7 +99,10 @@ final class WeightFile: WeightMemory {
       munmap(map, bytes)
       throw Failure("not a file of packed weights of this version, or a damaged one")
     }
-    self.init(path, contents, map: map, bytes: bytes, making: nil)
+    // Tells others that it is in use, as long as it is open.
+    _ = flock(descriptor, LOCK_SH | LOCK_NB)
+    isKept = true
+    self.init(path, contents, map: map, bytes: bytes, descriptor: descriptor, making: nil)
   }
 
   /// Whether a file of this user begins as packed weights do, of whichever version.
@@ -156,9 +163,8 @@ final class WeightFile: WeightMemory {
       throw Failure(errno: reason)
     }
     self.init(
-      path, contents, map: map, bytes: bytes,
-      making: Making(
-        descriptor: descriptor, partPath: partPath, end: Self.headerBytes))
+      path, contents, map: map, bytes: bytes, descriptor: descriptor,
+      making: Making(partPath: partPath, end: Self.headerBytes))
   }
 
   func region(_ key: String, byteCount: Int) throws(InferenceError) -> WeightRegion {
@@ -190,39 +196,37 @@ final class WeightFile: WeightMemory {
     header += SHA256.hash(data: text)
     memcpy(map, header, header.count)
     errno = ENOSPC  // what a short write means
-    guard ftruncate(making.descriptor, off_t(making.end + text.count)) == 0,
+    guard ftruncate(descriptor, off_t(making.end + text.count)) == 0,
       text.withUnsafeBytes({
-        pwrite(making.descriptor, $0.baseAddress, $0.count, off_t(making.end))
+        pwrite(descriptor, $0.baseAddress, $0.count, off_t(making.end))
       }) == text.count,
-      msync(map, making.end, MS_SYNC) == 0, fsync(making.descriptor) == 0,
+      msync(map, making.end, MS_SYNC) == 0, fsync(descriptor) == 0,
       mprotect(map, mapBytes, PROT_READ) == 0, rename(making.partPath, path) == 0
     else { throw Failure(errno: errno) }
-    dropSmallPages(making.descriptor)
-    close(making.descriptor)
     self.making = nil
+    _ = flock(descriptor, LOCK_SH | LOCK_NB)
+    takeLargePages()
   }
 
-  /// Lets go of what was written, which came into memory 4 KiB at a time. Where the file system can,
-  /// what is read of a mapping like this comes in pages of 2 MiB, and is faster to reach, for every
-  /// process that maps the file as long as it stays in memory.
-  private func dropSmallPages(_ descriptor: Int32) {
+  /// Lets go of what was written, which came into memory 4 KiB at a time, and reads it back. Where the
+  /// file system can, what is read of a mapping like this comes in pages of 2 MiB, and is faster to
+  /// reach, for every process that maps the file as long as it stays in memory.
+  private func takeLargePages() {
     madvise(map, mapBytes, Int32(MADV_HUGEPAGE))
     madvise(map, mapBytes, Int32(MADV_DONTNEED))
     posix_fadvise(descriptor, 0, 0, Int32(POSIX_FADV_DONTNEED))
+    // Where the system does not know that, it is read when it is needed.
+    madvise(map, contents.regions.values.map { $0[0] + $0[1] }.max() ?? 0, Self.populateRead)
   }
 
-  /// Whether nobody is making the part of a file under this name.
-  static func isAbandoned(part path: String) -> Bool {
+  /// Linux's `MADV_POPULATE_READ`, which older headers lack.
+  private static let populateRead: Int32 = 22
+
+  /// Whether nobody makes or has open the file, or the part of one, under this name.
+  static func isAbandoned(_ path: String) -> Bool {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
     guard descriptor >= 0 else { return false }
     defer { close(descriptor) }
     return flock(descriptor, LOCK_EX | LOCK_NB) == 0
-  }
-
-  private func discard() {
-    guard let making else { return }
-    close(making.descriptor)
-    unlink(making.partPath)
-    self.making = nil
   }
 }

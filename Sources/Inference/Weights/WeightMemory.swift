@@ -20,7 +20,7 @@ protocol WeightMemory: AnyObject {
 final class HeapWeights: WeightMemory {
   func region(_ key: String, byteCount: Int) throws(InferenceError) -> WeightRegion {
     do {
-      let buffer = try AlignedBuffer<UInt8>(count: byteCount, zeroed: false)
+      let buffer = try AlignedBuffer<UInt8>(count: byteCount, zeroed: false, largePages: true)
       return WeightRegion(base: buffer.base, owner: buffer, isFilled: false)
     } catch {
       throw InferenceError(error)

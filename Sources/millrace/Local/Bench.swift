@@ -38,7 +38,9 @@ struct Bench: AsyncParsableCommand {
 
   @Option(
     parsing: .unconditional,
-    help: "Output tokens of each sequence, at most. [64, or the output of --prompts]")
+    help: """
+      Output tokens of each sequence; of given outputs as many at most. [64, or all of the given output]
+      """)
   var decodeTokens: Int?
 
   @Option(

@@ -34,7 +34,7 @@ struct BenchPrompts {
   ) throws(CommandFailure) {
     made = nil
     let lines = try PromptArgument.file(file, "--prompts")
-      .split(separator: "\n", omittingEmptySubsequences: false).enumerated()
+      .split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }.enumerated()
       .filter { $0.element.contains { !$0.isWhitespace } }
     var prompts: [Prompt] = []
     for (index, line) in lines {

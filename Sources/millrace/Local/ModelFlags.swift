@@ -41,14 +41,15 @@ struct ModelFlags: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      The most that it holds, such as 512MiB or 20GiB; what was not used for longest goes. [64GiB]
+      The most that the folder of repacked weights holds, such as 20GiB; what was not loaded for \
+      longest goes. [64GiB]
       """,
       valueName: "size"))
   var weightCacheLimit: String?
 
   func validate() throws {
-    if let weightCacheLimit, MemorySize(weightCacheLimit) == nil {
-      throw ValidationError("--weight-cache-limit must be \(MemorySize.form)")
+    if let weightCacheLimit, MemorySize(weightCacheLimit, memory: nil) == nil {
+      throw ValidationError("--weight-cache-limit must be \(MemorySize.plainForm)")
     }
     if let threads, !(1...256).contains(threads) {
       throw ValidationError("--threads must be from 1 to 256")
@@ -67,7 +68,8 @@ struct ModelFlags: ParsableArguments {
         options: LoadOptions(
           kernelPath: kernels, keyValueStorage: keyValueStorage,
           weightCache: WeightCacheFolder.cache(
-            flag: weightCache, limit: weightCacheLimit.flatMap { MemorySize($0)?.bytes }),
+            flag: weightCache,
+            limit: weightCacheLimit.flatMap { MemorySize($0, memory: nil)?.bytes }),
           threads: threads))
       if case .fallback(let problem) = model.weightPlace { Output.remark("Warning: \(problem)") }
       return model

@@ -8,15 +8,20 @@ struct MemorySize: Hashable {
 
   /// How it is written, for errors and help.
   static let form = "a number of bytes, or one with KiB, MiB, GiB, or % of the machine's memory"
+  /// The same where shares of the memory make no sense.
+  static let plainForm = "a number of bytes, or one with KiB, MiB, GiB or TiB"
 
   private static let units = [
     ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40),
   ]
 
-  /// Reads it; `nil` for anything else, nothing or too much.
-  init?(_ text: String, memory: UInt64 = ProcessInfo.processInfo.physicalMemory) {
+  /// Reads it; `nil` for anything else, nothing or too much, and for shares where there is no `memory`
+  /// to take them of.
+  init?(_ text: String, memory: UInt64? = ProcessInfo.processInfo.physicalMemory) {
     if text.hasSuffix("%") {
-      guard let share = Self.number(text.dropLast()), 1...100 ~= share else { return nil }
+      guard let memory, let share = Self.number(text.dropLast()), 1...100 ~= share else {
+        return nil
+      }
       bytes = Int(memory / 100) * share
       return
     }

@@ -112,7 +112,8 @@ struct ServeFlags: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      The most that it holds, such as 512MiB or 20GiB; what was not used for longest goes. [64GiB]
+      The most that the folder of repacked weights holds, such as 20GiB; what was not loaded for \
+      longest goes. [64GiB]
       """,
       valueName: "size"))
   var weightCacheLimit: String?

@@ -86,7 +86,8 @@ struct ServeSettings {
       source.string(
         "weight-cache", flag: flags.weightCache,
         default: WeightCacheFolder.standard(environment, home: source.home)) ?? "off",
-      limit: try Self.size("weight-cache-limit", &source, flag: flags.weightCacheLimit, "64GiB"))
+      limit: try Self.size(
+        "weight-cache-limit", &source, flag: flags.weightCacheLimit, "64GiB", memory: nil))
     maxQueuedJobs =
       try source.integer(
         "max-queued-jobs", flag: flags.maxQueuedJobs, default: 1_000_000, in: 1...1_000_000_000)
@@ -187,13 +188,13 @@ struct ServeSettings {
 
   private static func size(
     _ key: String, _ source: inout SettingsSource, flag: String?, _ standard: String? = nil,
-    unset: String = "none"
+    unset: String = "none", memory: UInt64? = ProcessInfo.processInfo.physicalMemory
   ) throws(CommandFailure) -> Int? {
     let text = source.string(key, flag: flag, default: standard, unset: unset)
     guard let text else { return nil }
-    guard let size = MemorySize(text) else {
-      throw CommandFailure(
-        "\(source.name(of: key)) is \(text); it must be \(MemorySize.form)")
+    guard let size = MemorySize(text, memory: memory) else {
+      let form = memory == nil ? MemorySize.plainForm : MemorySize.form
+      throw CommandFailure("\(source.name(of: key)) is \(text); it must be \(form)")
     }
     return size.bytes
   }
