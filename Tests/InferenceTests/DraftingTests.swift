@@ -67,16 +67,41 @@ struct DraftingTests {
 
   @Test("An acceptance rate begins with what others have and comes to its own")
   func acceptance() {
-    var rate = AcceptanceRate()
+    var rate = AcceptanceRate(tokens: 50)
     #expect(rate.estimate(prior: 0.6) == 0.6)
-    for _ in 0..<200 { rate.record(drafted: 4, accepted: 4) }
+    for _ in 0..<500 { rate.record(accepted: true) }
     #expect(rate.estimate(prior: 0.6) > 0.95)
-    for _ in 0..<200 { rate.record(drafted: 4, accepted: 0) }
+    for _ in 0..<500 { rate.record(accepted: false) }
     #expect(rate.estimate(prior: 0.6) < 0.15)
-    // One of two accepted each time: the third never had a chance.
-    var half = AcceptanceRate()
-    for _ in 0..<200 { half.record(drafted: 3, accepted: 1) }
-    #expect(abs(half.estimate(prior: 0.5) - 0.5) < 0.01)
+    for index in 0..<500 { rate.record(accepted: index % 2 == 0) }
+    #expect(abs(rate.estimate(prior: 0.5) - 0.5) < 0.01)
+    // Of what is not tried for long, nothing is known in the end.
+    for _ in 0..<5_000 { rate.fade() }
+    #expect(rate.estimate(prior: 0.9) > 0.89)
+  }
+
+  @Test("A draft model's tokens are told apart by how sure it is, and taken at its word at first")
+  func confidence() {
+    let sources = [0, 0.12, 0.45, 0.6, 1].map { DraftSource(probability: $0) }
+    #expect(Set(sources).count == sources.count)
+    #expect(sources.map(\.prior) == sources.map(\.prior).sorted())
+    for (source, probability) in zip(sources, [0, 0.12, 0.45, 0.6, 1]) {
+      #expect(abs(source.prior - probability) <= 0.15)
+    }
+    #expect(DraftSource(probability: .nan) == DraftSource(probability: 0))
+    #expect(Set(DraftSource.models).count == DraftSource.models.count)
+  }
+
+  @Test("The mean over what may come is by how often it came")
+  func shares() {
+    var shares = ConfidenceShares()
+    let sure = DraftSource(probability: 1)
+    let even = shares.mean { $0 == sure ? 1 : 0 }
+    #expect(abs(even - 1 / Double(DraftSource.models.count)) < 1e-9)
+    for _ in 0..<5_000 { shares.record(sure) }
+    #expect(shares.mean { $0 == sure ? 1 : 0 } > 0.99)
+    for index in 0..<5_000 { shares.record(index % 2 == 0 ? sure : DraftSource(probability: 0)) }
+    #expect(abs(shares.mean { $0 == sure ? 1 : 0 } - 0.5) < 0.01)
   }
 
   @Test("Costs are what was measured, between places in proportion, and forgotten in time")
@@ -84,47 +109,92 @@ struct DraftingTests {
     var cost = StepCost()
     #expect(cost.seconds(tokens: 1) == nil)
     for _ in 0..<20 { cost.record(tokens: 4, seconds: 0.04) }
-    #expect(cost.seconds(tokens: 4) == 0.04)
+    #expect(abs(try #require(cost.seconds(tokens: 4)) - 0.04) < 1e-9)
     #expect(try #require(cost.seconds(tokens: 5)) > 0.04)
     #expect(try #require(cost.seconds(tokens: 1)) < 0.04)
     for _ in 0..<20 { cost.record(tokens: 8, seconds: 0.08) }
     #expect(abs(try #require(cost.seconds(tokens: 6)) - 0.06) < 1e-9)
-    // A hiccup at eight tokens, then only steps of four.
+    // A hiccup at twelve tokens, then only steps of four.
     cost.record(tokens: 12, seconds: 10)
-    #expect(try #require(cost.seconds(tokens: 12)) == 10)
+    #expect(abs(try #require(cost.seconds(tokens: 12)) - 10) < 1e-9)
     for _ in 0..<600 { cost.record(tokens: 4, seconds: 0.04) }
     #expect(try #require(cost.seconds(tokens: 12)) < 0.1)
+    // One that is tried again is known at once.
+    cost.record(tokens: 12, seconds: 10)
+    cost.record(tokens: 12, seconds: 0.1)
+    #expect(abs(try #require(cost.seconds(tokens: 12)) - 0.1) < 1e-9)
   }
 
+  @Test("Where a machine slows down, what a further token costs is told apart from that")
+  func pace() throws {
+    var cost = StepCost()
+    var numbers = SeededNumbers(seed: 6)
+    for _ in 0..<100 {
+      cost.record(tokens: 16, seconds: 0.06)
+      cost.record(tokens: 20, seconds: 0.068)
+    }
+    // A fifth slower from now on; of those of 20 tokens there are few.
+    for index in 0..<100 {
+      let noise = Double.random(in: 0.98...1.02, using: &numbers)
+      cost.record(tokens: 16, seconds: 0.072 * noise)
+      if index % 20 == 10 { cost.record(tokens: 20, seconds: 0.0816 * noise) }
+    }
+    let (few, more) = (
+      try #require(cost.seconds(tokens: 16)), try #require(cost.seconds(tokens: 20))
+    )
+    #expect(abs(few - 0.072) < 0.003)
+    #expect(abs(more / few - 0.068 / 0.06) < 0.03)
+  }
+
+  /// Plans where each sequence's tokens are accepted with the same chance.
   private func plan(
-    _ acceptance: [Double], budget: Int = 64, step: (Int) -> Double, pass: Double = 0
+    _ acceptance: [Double], budget: Int = 64, spent: Double = 0, step: (Int) -> Double
   ) -> [Int] {
     DraftPlanner.plan(
-      acceptance.map { DraftPlanner.Candidate(acceptance: $0, limit: 8, usesModel: true) },
-      base: acceptance.count, budget: budget, step: step, pass: { _ in pass })
+      acceptance.map { each in
+        (0..<8).reduce(into: []) { powers, _ in powers.append((powers.last ?? 1) * each) }
+      },
+      base: acceptance.count, budget: budget, spent: spent, step: step)
   }
 
-  @Test("Where more tokens cost nothing, all that may be accepted are drafted")
+  @Test("Where more tokens cost nothing, all that may be accepted are verified")
   func free() {
     #expect(plan([0.9, 0.9], step: { _ in 1 }) == [8, 8])
     #expect(plan([0.9, 0.9], budget: 5, step: { _ in 1 }).reduce(0, +) == 5)
+    #expect(DraftPlanner.plan([], base: 3, budget: 5, step: { _ in 1 }) == [])
   }
 
-  @Test("Where every token costs as much as the first, none is drafted")
+  @Test("Where every token costs as much as the first, none is verified")
   func dear() {
     #expect(plan([0.9, 0.5, 0.99], step: { Double($0) }) == [0, 0, 0])
+    // But what drafting took is gone: the longer the step is for it, the more pays.
+    #expect(plan([0.9, 0.5, 0.99], spent: 3, step: { Double($0) }) != [0, 0, 0])
   }
 
-  @Test("Likely tokens are drafted before unlikely ones")
+  @Test("Likely tokens are verified before unlikely ones, of whichever sequence")
   func ranking() {
     let counts = plan([0.9, 0.2], step: { 1 + 0.1 * Double($0) })
     #expect(counts[0] >= 3 && counts[1] <= 1 && counts[0] > counts[1])
+    let known = DraftPlanner.plan(
+      [[0.99, 0.98, 0.1], [0.2, 0.19], [0.97]], base: 3, budget: 64,
+      step: { 1 + 0.2 * Double($0) })
+    #expect(known == [2, 0, 1])
   }
 
-  @Test("A dear draft model is left alone")
+  @Test("A dear draft model is left alone, and one that cannot pay")
   func dearDraft() {
-    #expect(plan([0.6], step: { _ in 1 }, pass: 0.9) == [0])
-    #expect(plan([0.6], step: { _ in 1 }, pass: 0.05)[0] >= 3)
+    func allows(_ worth: DraftPlanner.Worth, behind chance: Double = 1) -> Bool {
+      worth.allows(behind: chance, shares: ConfidenceShares(), acceptance: \.prior)
+    }
+    func worth(pass: Double, slope: Double) -> DraftPlanner.Worth {
+      DraftPlanner.Worth(
+        base: 2, drafting: 2, step: { 1 + slope * Double($0) }, pass: { pass * Double($0) })
+    }
+    #expect(allows(worth(pass: 0.01, slope: 0.01)))
+    #expect(!allows(worth(pass: 0.9, slope: 0.01)))
+    #expect(!allows(worth(pass: 0.01, slope: 100)))
+    // What is behind unlikely tokens is unlikely.
+    #expect(!allows(worth(pass: 0.01, slope: 0.01), behind: 0.01))
   }
 
   @Test("A plan is the best of all plans, on small ones")

@@ -15,6 +15,8 @@ struct SpeculationTableTests {
     var draft: LanguageModel?
     /// Whether the cache holds a part of what the load wants.
     var isTight = false
+    /// What steps are taken to cost, of so many tokens; measured where it is nil.
+    var cost: ((Int) -> Double)?
   }
 
   private struct Row: Sendable {
@@ -54,7 +56,8 @@ struct SpeculationTableTests {
     for row in found.rows {
       #expect(row.equal == found.requests, "\(row.name)")
       // Whoever guesses right now and then saves steps.
-      guard row.name.hasPrefix("draft") || row.name.hasPrefix("both") else { continue }
+      let guesses = ["draft", "both", "what would"].contains { row.name.hasPrefix($0) }
+      guard guesses else { continue }
       #expect(row.statistics.acceptedTokens > row.statistics.draftedTokens / 10, "\(row.name)")
       #expect(row.statistics.steps < plain.statistics.steps, "\(row.name)")
     }
@@ -82,8 +85,16 @@ struct SpeculationTableTests {
     }
     settings += [
       Setting(name: "what pays", speculation: { _ in .automatic }, draft: good),
-      Setting(name: "mixed", speculation: mixed, draft: good),
-      Setting(name: "mixed, little memory", speculation: mixed, draft: good, isTight: true),
+      Setting(
+        name: "what would pay, cheap steps", speculation: { _ in .automatic }, draft: good,
+        cost: { 1 + 0.001 * Double($0) }),
+      Setting(
+        name: "what would pay, dear steps", speculation: { _ in .automatic }, draft: good,
+        cost: { 1 + 0.04 * Double($0) }),
+      Setting(name: "mixed", speculation: mixed, draft: good, cost: { 1 + 0.02 * Double($0) }),
+      Setting(
+        name: "mixed, little memory", speculation: mixed, draft: good, isTight: true,
+        cost: { 1 + 0.02 * Double($0) }),
     ]
     return settings
   }
@@ -130,6 +141,9 @@ struct SpeculationTableTests {
       options.cachesPrefixes = false
     }
     let engine = try Engine(model: model, draft: setting.draft, options: options)
+    if let cost = setting.cost {
+      engine.assume(Engine.AssumedCosts(step: cost, pass: { 0.001 * Double($0) }))
+    }
     let drafting = requests.map { request in
       var request = request
       request.speculation = setting.speculation(Int(request.sequence))

@@ -6,8 +6,9 @@ extension Engine {
   struct Decision {
     let sequence: RunningSequence
     let work: Scheduler.Work
-    let drafts: [Int32]
-    let source: DraftSource
+    let drafts: [DraftedToken]
+    /// Whether the draft model was run for it.
+    let usesModel: Bool
     let firstRow: Int
     /// Whether the sequence is a further sample of a prompt, which begins here.
     let isFork: Bool
@@ -17,7 +18,7 @@ extension Engine {
   }
 
   func decisions(
-    _ works: [Scheduler.Work], _ drafts: [[Int32]], _ plan: DraftPlan
+    _ works: [Scheduler.Work], _ drafts: [[DraftedToken]], _ plan: DraftPlan
   ) -> [Decision] {
     var decisions: [Decision] = []
     var row = 0
@@ -26,8 +27,9 @@ extension Engine {
       func add(_ sequence: RunningSequence, isFork: Bool) {
         decisions.append(
           Decision(
-            sequence: sequence, work: work, drafts: drafts, source: plan.source(work.sequence),
-            firstRow: row, isFork: isFork))
+            sequence: sequence, work: work, drafts: drafts,
+            usesModel: work.drafts > 0 && plan.found[work.sequence] == nil, firstRow: row,
+            isFork: isFork))
       }
       add(sequence, isFork: false)
       for output in sequence.owner.unbegun {
@@ -98,7 +100,7 @@ extension Engine {
       verdict.tokens.append(token)
       verdict.finish = finish
       let drafts = decision.drafts
-      if finish != nil || index == drafts.count || drafts[index] != choice.token { break }
+      if finish != nil || index == drafts.count || drafts[index].token != choice.token { break }
     }
     verdict.maskSeconds = sequence.takeMaskSeconds()
     return verdict

@@ -28,7 +28,7 @@ extension Engine {
   }
 
   /// Takes note of the final hidden states that contrastive searches compare.
-  func noteStates(_ works: [Scheduler.Work], _ drafts: [[Int32]]) {
+  func noteStates(_ works: [Scheduler.Work], _ drafts: [[DraftedToken]]) {
     var rows: [(owner: RunningRequest, sequence: UInt64, position: Int, row: Int)] = []
     var first = 0
     for (work, drafts) in zip(works, drafts) {

@@ -5,75 +5,126 @@ extension Engine {
   struct DraftPlan {
     /// How many tokens each sequence would like to draft; none where it is not in here.
     var counts: [UInt64: Int] = [:]
-    /// What those found that drafted from their own text.
+    /// What those found that draft from their own text.
     var found: [UInt64: PromptLookup.Found] = [:]
-
-    /// Who drafts for a sequence.
-    func source(_ sequence: UInt64) -> DraftSource {
-      found[sequence].map { DraftSource(match: $0.match) } ?? .model
-    }
+    /// When the draft model is worth running further, where the engine chooses.
+    var worth = DraftPlanner.Worth(leastChance: 0, passCost: 0)
   }
 
   /// What speculation has brought so far, over all sequences.
   struct SpeculationRecord {
     /// How often drafted tokens were accepted.
-    var acceptance = AcceptanceRates()
+    var acceptance = AcceptanceRates(tokens: 200)
+    /// How sure the draft model is of its tokens.
+    var shares = ConfidenceShares()
     /// What steps cost that held no prompt tokens.
     var cost = StepCost()
-    /// What a drafted token is expected to be worth while nothing is known.
-    private static let prior = 0.6
+    var assumed: AssumedCosts?
 
     /// The chance of a drafted token, as far as it is known without looking at its sequence.
     func chance(_ source: DraftSource) -> Double {
-      acceptance[source].estimate(prior: Self.prior)
+      acceptance[source].estimate(prior: source.prior)
     }
   }
 
-  /// Decides how many tokens to draft for the sequences that wait for one.
+  /// Costs to plan with instead of measured ones, so that plans do not depend on the machine.
+  package struct AssumedCosts {
+    /// Seconds of a step of so many tokens.
+    package var step: (Int) -> Double
+    /// Seconds of a pass of the draft model over so many sequences.
+    package var pass: (Int) -> Double
+
+    package init(step: @escaping (Int) -> Double, pass: @escaping (Int) -> Double) {
+      self.step = step
+      self.pass = pass
+    }
+  }
+
+  /// Lets the engine choose how much to draft as if steps cost this.
+  package func assume(_ costs: AssumedCosts) { speculationRecord.assumed = costs }
+
+  /// The chance of a sequence's drafted token if those before it are accepted.
+  private func chance(_ source: DraftSource, _ sequence: RunningSequence) -> Double {
+    sequence.acceptance[source].estimate(prior: speculationRecord.chance(source))
+  }
+
+  /// Seconds of a step of so many tokens; `nil` while nothing is known.
+  private func knownSeconds(_ tokens: Int) -> Double? {
+    speculationRecord.assumed?.step(tokens) ?? speculationRecord.cost.seconds(tokens: tokens)
+  }
+
+  private func stepSeconds(_ tokens: Int) -> Double { knownSeconds(tokens) ?? 1 }
+
+  private func passSeconds(_ sequences: Int) -> Double {
+    speculationRecord.assumed?.pass(sequences) ?? draft?.cost.seconds(tokens: sequences) ?? 0
+  }
+
+  /// Decides how many tokens may be drafted for the sequences that wait for one.
   func planDrafts() -> DraftPlan {
     var plan = DraftPlan()
     let waiting = scheduler.decoding
-    var candidates: [(id: UInt64, candidate: DraftPlanner.Candidate)] = []
     let pays = mayPay(decoding: waiting.count)
+    var open: [(id: UInt64, sequence: RunningSequence)] = []
     for id in waiting {
       guard let sequence = sequences[id], sequence.request.options.mayDraft,
         sequence.owner.unbegun.isEmpty
       else { continue }
       let speculation = sequence.request.speculation
       guard speculation.method != .off, speculation.tokens != nil || pays else { continue }
-      let most = speculation.tokens ?? Self.mostAutomaticTokens
       if speculation.method != .draft {
+        let most = speculation.tokens ?? Self.mostAutomaticTokens
         let found = PromptLookup.draft(scheduler.tokens(of: id), count: most)
         if !found.tokens.isEmpty { plan.found[id] = found }
       }
-      let found = plan.found[id]?.tokens.count ?? 0
-      let usesModel = found == 0 && draft != nil && speculation.method != .lookup
-      let count =
-        usesModel ? speculation.tokens ?? Self.mostModelTokens : found
-      guard count > 0 else { continue }
-      if speculation.tokens != nil {
-        plan.counts[id] = count
+      if let tokens = speculation.tokens {
+        let usesModel = draft != nil && speculation.method != .lookup
+        let count = plan.found[id]?.tokens.count ?? (usesModel ? tokens : 0)
+        if count > 0 { plan.counts[id] = count }
       } else {
-        let source = plan.source(id)
-        candidates.append(
-          (
-            id,
-            DraftPlanner.Candidate(
-              acceptance: sequence.acceptance[source].estimate(
-                prior: speculationRecord.chance(source)),
-              limit: count, usesModel: usesModel)
-          ))
+        open.append((id, sequence))
       }
     }
-    let fixed = plan.counts.values.reduce(0, +)
-    guard !candidates.isEmpty, speculationRecord.cost.seconds(tokens: 1) != nil else { return plan }
-    let counts = DraftPlanner.plan(
-      candidates.map(\.candidate), base: waiting.count + fixed,
-      budget: scheduler.limits.drafts - fixed,
-      step: { speculationRecord.cost.seconds(tokens: $0) ?? 1 },
-      pass: { draft?.cost.seconds(tokens: $0) ?? 0 })
-    for (each, count) in zip(candidates, counts) where count > 0 { plan.counts[each.id] = count }
+    if !open.isEmpty { choose(open, decoding: waiting.count, &plan) }
     return plan
+  }
+
+  /// Decides for the sequences for which it is left to the engine.
+  private func choose(
+    _ open: [(id: UInt64, sequence: RunningSequence)], decoding: Int, _ plan: inout DraftPlan
+  ) {
+    let fixed = plan.counts.values.reduce(0, +)
+    let base = decoding + fixed
+    plan.worth = DraftPlanner.Worth(
+      base: base, drafting: open.count, step: stepSeconds, pass: passSeconds)
+    let chances = open.map { id, sequence in
+      let usesModel = draft != nil && sequence.request.speculation.method != .lookup
+      if let found = plan.found[id] {
+        let own = chance(DraftSource(match: found.match), sequence)
+        let model = speculationRecord.shares.mean { chance($0, sequence) }
+        if !usesModel || own >= model { return Self.powers(of: own, found.tokens.count) }
+        plan.found[id] = nil
+      }
+      return usesModel ? wishes(of: sequence, plan.worth) : []
+    }
+    let counts = DraftPlanner.plan(
+      chances, base: base, budget: scheduler.limits.drafts - fixed, step: stepSeconds)
+    for (each, count) in zip(open, counts) where count > 0 { plan.counts[each.id] = count }
+  }
+
+  /// The chances of as many tokens of the draft model as would pay if it were sure of each.
+  private func wishes(of sequence: RunningSequence, _ worth: DraftPlanner.Worth) -> [Double] {
+    let sure = DraftSource.models.map { chance($0, sequence) }.max() ?? 0
+    return Self.powers(of: sure, Self.mostModelTokens).enumerated()
+      .prefix { index, chance in
+        worth.allows(behind: chance / sure, shares: speculationRecord.shares) {
+          self.chance($0, sequence)
+        }
+      }
+      .map(\.element)
+  }
+
+  private static func powers(of chance: Double, _ count: Int) -> [Double] {
+    (0..<count).reduce(into: []) { powers, _ in powers.append((powers.last ?? 1) * chance) }
   }
 
   /// The most tokens of a round where the engine chooses, and the most of those from the draft model,
@@ -83,22 +134,23 @@ extension Engine {
 
   /// Whether tokens would pay that are nearly sure to be accepted: if not, nobody need look for any.
   private func mayPay(decoding: Int) -> Bool {
-    guard decoding > 0, let now = speculationRecord.cost.seconds(tokens: decoding) else {
-      return false
-    }
     let more = min(Self.mostAutomaticTokens * decoding, scheduler.limits.drafts)
-    guard let then = speculationRecord.cost.seconds(tokens: decoding + more) else { return false }
+    guard decoding > 0, let now = knownSeconds(decoding), let then = knownSeconds(decoding + more)
+    else { return false }
     return Double(decoding + more) / then > Double(decoding) / now
   }
 
-  /// The drafted tokens of each work, no more than it has room for.
-  func makeDrafts(_ works: [Scheduler.Work], _ plan: DraftPlan) -> [[Int32]] {
-    var drafts: [[Int32]] = Array(repeating: [], count: works.count)
+  /// The drafted tokens of each work, no more than it has room for, and where the engine chooses no
+  /// more than pay.
+  func makeDrafts(_ works: [Scheduler.Work], _ plan: DraftPlan) -> [[DraftedToken]] {
+    let start = ContinuousClock.now
+    var drafts: [[DraftedToken]] = Array(repeating: [], count: works.count)
     var requests: [DraftModel.Request] = []
     var places: [Int] = []
     for (index, work) in works.enumerated() where work.drafts > 0 {
       if let found = plan.found[work.sequence] {
-        drafts[index] = Array(found.tokens.prefix(work.drafts))
+        let source = DraftSource(match: found.match)
+        drafts[index] = found.tokens.prefix(work.drafts).map { DraftedToken($0, source) }
       } else if let sequence = sequences[work.sequence] {
         requests.append(
           DraftModel.Request(
@@ -107,23 +159,65 @@ extension Engine {
         places.append(index)
       }
     }
-    guard let draft, !requests.isEmpty else { return drafts }
-    let made = draft.draft(requests, takings: scheduler.pool.takings)
-    for (place, tokens) in zip(places, made) { drafts[place] = tokens }
+    if let draft, !requests.isEmpty {
+      let made = draft.draft(requests, takings: scheduler.pool.takings) { request, drafted in
+        goesOn(request.sequence, drafted, plan.worth)
+      }
+      for (place, tokens) in zip(places, made) { drafts[place] = tokens }
+    }
+    let passes = speculationRecord.assumed?.pass(requests.count)
+    cut(&drafts, works, spent: passes ?? (ContinuousClock.now - start) / .seconds(1))
     return drafts
   }
 
-  /// Takes note of what became of a work's drafted tokens.
-  func settle(_ work: Scheduler.Work, drafted: Int, accepted: Int, _ source: DraftSource) {
-    guard work.drafts > 0, let sequence = sequences[work.sequence] else { return }
-    if drafted > 0 {
-      sequence.acceptance[source].record(drafted: drafted, accepted: accepted)
-      speculationRecord.acceptance[source].record(drafted: drafted, accepted: accepted)
-      counters.draftRounds += 1
+  /// Whether the draft model is to be run for one more token.
+  private func goesOn(
+    _ sequence: RunningSequence, _ drafted: [DraftedToken], _ worth: DraftPlanner.Worth
+  ) -> Bool {
+    if let last = drafted.last { speculationRecord.shares.record(last.source) }
+    guard sequence.request.speculation.tokens == nil else { return true }
+    let behind = drafted.reduce(1) { $0 * chance($1.source, sequence) }
+    return worth.allows(behind: behind, shares: speculationRecord.shares) {
+      chance($0, sequence)
     }
-    counters.draftedTokens += drafted
+  }
+
+  /// Leaves out the tokens that are not worth verifying, now that it is known how sure each is.
+  private func cut(_ drafts: inout [[DraftedToken]], _ works: [Scheduler.Work], spent: Double) {
+    var places: [Int] = []
+    var chances: [[Double]] = []
+    for (index, work) in works.enumerated() where !drafts[index].isEmpty {
+      guard let sequence = sequences[work.sequence], sequence.request.speculation.tokens == nil
+      else { continue }
+      places.append(index)
+      chances.append(
+        drafts[index].reduce(into: []) {
+          $0.append(($0.last ?? 1) * chance($1.source, sequence))
+        })
+    }
+    guard !places.isEmpty else { return }
+    let open = places.reduce(0) { $0 + drafts[$1].count }
+    let fixed = drafts.reduce(0) { $0 + $1.count } - open
+    let counts = DraftPlanner.plan(
+      chances, base: works.count { !$0.isPrefill } + fixed, budget: open, spent: spent,
+      step: stepSeconds)
+    for (place, count) in zip(places, counts) {
+      drafts[place].removeSubrange(count...)
+    }
+  }
+
+  /// Takes note of what became of a work's drafted tokens.
+  func settle(_ decision: Decision, accepted: Int) {
+    let (work, drafted) = (decision.work, decision.drafts)
+    guard work.drafts > 0, let sequence = sequences[work.sequence] else { return }
+    if !drafted.isEmpty { counters.draftRounds += 1 }
+    counters.draftedTokens += drafted.count
     counters.acceptedTokens += accepted
-    guard source == .model else { return }
+    for (index, each) in drafted.prefix(accepted + 1).enumerated() {
+      sequence.acceptance[each.source].record(accepted: index < accepted)
+      speculationRecord.acceptance[each.source].record(accepted: index < accepted)
+    }
+    guard decision.usesModel else { return }
     draft?.settle(
       sequence, computed: work.start + work.count + accepted,
       blocks: scheduler.blocks(of: work.sequence), takings: scheduler.pool.takings)

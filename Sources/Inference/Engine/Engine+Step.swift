@@ -58,14 +58,15 @@ extension Engine {
 
   /// Puts the tokens of all works into the batch, drafted ones behind the last known; returns the
   /// rows whose logits choose tokens.
-  private func collect(_ works: [Scheduler.Work], _ drafts: [[Int32]]) -> [Int] {
+  private func collect(_ works: [Scheduler.Work], _ drafts: [[DraftedToken]]) -> [Int] {
     var rows: [Int] = []
     batch.removeAll()
     for (work, drafted) in zip(works, drafts) {
       guard let sequence = sequences[work.sequence] else { continue }
       let known = scheduler.tokens(of: work.sequence)[work.start..<work.start + work.count]
       batch.append(
-        drafted.isEmpty ? known : known + drafted, start: work.start, table: sequence.table.base)
+        drafted.isEmpty ? known : known + drafted.map(\.token), start: work.start,
+        table: sequence.table.base)
       if work.isLast { rows += batch.count - 1 - drafted.count..<batch.count }
     }
     return rows
@@ -77,9 +78,7 @@ extension Engine {
       counters.maskedChoices += verdict.maskedChoices
       counters.maskSeconds += verdict.maskSeconds
       guard !decision.isFork else { continue }
-      let accepted = max(verdict.tokens.count - 1, 0)
-      settle(
-        decision.work, drafted: decision.drafts.count, accepted: accepted, decision.source)
+      settle(decision, accepted: max(verdict.tokens.count - 1, 0))
       scheduler.postprocess(decision.work, tokens: verdict.tokens.lazy.map(\.token))
     }
     // A fork may take blocks from others, so that these have to be done with the step.

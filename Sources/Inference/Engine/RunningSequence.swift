@@ -18,7 +18,7 @@ final class RunningSequence {
   /// How far the draft model has come with it.
   var draftProgress = DraftModel.Progress()
   /// How often tokens drafted for it were accepted.
-  var acceptance = AcceptanceRates()
+  var acceptance = AcceptanceRates(tokens: 50)
   private var lastOutput: Int32?
   private var text: OutputText
   private let endOfGeneration: Set<Int32>

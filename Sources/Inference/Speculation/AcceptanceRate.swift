@@ -1,22 +1,25 @@
 /// How often drafted tokens were accepted lately: those after a rejected one do not count, because
 /// they never had a chance.
 package struct AcceptanceRate: Hashable {
-  /// Rounds fade so that about the last twenty count.
-  private static let memory = 0.95
   /// Steps without rounds fade so that about the last five hundred count.
   private static let patience = 0.998
-  /// How many tokens of a sequence's own weigh as much as what is known of others.
+  /// How many tokens of its own weigh as much as what is known of others.
   private static let priorWeight = 4.0
 
+  /// By how much tokens fade with each further one.
+  private let memory: Double
   private var accepted = 0.0
   private var tried = 0.0
 
-  package init() {}
+  /// Of about the last so many tokens.
+  package init(tokens: Int) {
+    memory = 1 - 1 / Double(tokens)
+  }
 
-  /// Takes note of a round.
-  package mutating func record(drafted: Int, accepted: Int) {
-    self.accepted = self.accepted * Self.memory + Double(accepted)
-    tried = tried * Self.memory + Double(min(accepted + 1, drafted))
+  /// Takes note of a token.
+  package mutating func record(accepted isAccepted: Bool) {
+    accepted = accepted * memory + (isAccepted ? 1 : 0)
+    tried = tried * memory + 1
   }
 
   /// Lets what is known count for less, a little at a time: it may not hold for ever.
@@ -31,26 +34,14 @@ package struct AcceptanceRate: Hashable {
   }
 }
 
-/// Who drafted tokens, as far as it tells how good they are.
-package enum DraftSource: Int, CaseIterable, Sendable {
-  /// The draft model.
-  case model
-  /// The text, behind a match of few tokens, of some, or of as many as are looked at.
-  case shortMatch, middleMatch, longMatch
-
-  /// The source of what was found behind a match.
-  package init(match: Int) {
-    self =
-      match >= PromptLookup.mostMatch
-      ? .longMatch : match >= PromptLookup.mostMatch / 2 ? .middleMatch : .shortMatch
-  }
-}
-
 /// Acceptance rates by who drafted.
 package struct AcceptanceRates: Hashable {
-  private var rates = Array(repeating: AcceptanceRate(), count: DraftSource.allCases.count)
+  private var rates: [AcceptanceRate]
 
-  package init() {}
+  /// Of about the last so many tokens of each source.
+  package init(tokens: Int) {
+    rates = Array(repeating: AcceptanceRate(tokens: tokens), count: DraftSource.count)
+  }
 
   /// Fades all.
   package mutating func fade() {
@@ -58,7 +49,30 @@ package struct AcceptanceRates: Hashable {
   }
 
   package subscript(source: DraftSource) -> AcceptanceRate {
-    get { rates[source.rawValue] }
-    set { rates[source.rawValue] = newValue }
+    get { rates[source.index] }
+    set { rates[source.index] = newValue }
+  }
+}
+
+/// How often a draft model is how sure of its tokens.
+package struct ConfidenceShares: Hashable {
+  /// Tokens fade so that about the last five hundred count.
+  private static let memory = 0.998
+
+  private var counts = Array(repeating: 1.0, count: DraftSource.models.count)
+
+  package init() {}
+
+  /// Takes note of a drafted token.
+  package mutating func record(_ source: DraftSource) {
+    guard case .model(let confidence) = source else { return }
+    for each in counts.indices { counts[each] *= Self.memory }
+    counts[confidence] += 1
+  }
+
+  /// The mean over what the next token may be, of a value by its source.
+  package func mean(_ value: (DraftSource) -> Double) -> Double {
+    zip(DraftSource.models, counts).reduce(0) { $0 + value($1.0) * $1.1 }
+      / counts.reduce(0, +)
   }
 }

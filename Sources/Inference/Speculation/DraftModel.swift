@@ -65,9 +65,12 @@ final class DraftModel {
 
   /// Drafts tokens for each request, as the target's sampler would choose them from the draft's
   /// logits with the target's own random numbers. None for a sequence of which more tokens are
-  /// missing than a step may hold: these are caught up with, as many as fit.
-  func draft(_ requests: [Request], takings: [UInt32]) -> [[Int32]] {
-    var drafts: [[Int32]] = Array(repeating: [], count: requests.count)
+  /// missing than a step may hold: these are caught up with, as many as fit. A sequence goes on as
+  /// long as it is wanted, each time with what was drafted for it.
+  func draft(
+    _ requests: [Request], takings: [UInt32], goesOn: (Request, [DraftedToken]) -> Bool
+  ) -> [[DraftedToken]] {
+    var drafts: [[DraftedToken]] = Array(repeating: [], count: requests.count)
     batch.removeAll()
     var rows: [Int] = []
     var active: [Int] = []
@@ -98,12 +101,14 @@ final class DraftModel {
         cost.record(tokens: active.count, seconds: seconds / .seconds(1))
       }
       batch.removeAll()
-      active.removeAll { drafts[$0].count == requests[$0].count }
+      active.removeAll {
+        !goesOn(requests[$0], drafts[$0]) || drafts[$0].count == requests[$0].count
+      }
       rows = Array(active.indices)
       for index in active {
         let request = requests[index]
         let position = request.tokens.count + drafts[index].count - 1
-        append(drafts[index].suffix(1), start: position, request)
+        append([drafts[index][drafts[index].count - 1].token], start: position, request)
         note(request, computed: position + 1, takings: takings)
       }
     }
@@ -156,8 +161,11 @@ final class DraftModel {
     return min(computed, request.tokens.count - 1)
   }
 
-  private func choose(_ requests: [Request], _ active: [Int], _ drafts: inout [[Int32]]) {
-    let chosen = [Int32?](unsafeUninitializedCapacity: active.count) { buffer, count in
+  private func choose(
+    _ requests: [Request], _ active: [Int], _ drafts: inout [[DraftedToken]]
+  ) {
+    typealias Choice = TokenSampler.Choice
+    let chosen = [Choice?](unsafeUninitializedCapacity: active.count) { buffer, count in
       buffer.initialize(repeating: nil)
       pass.pool.run(count: active.count) { thread, range in
         for row in range {
@@ -165,29 +173,33 @@ final class DraftModel {
           let options = request.sequence.request.options
           let drafted = drafts[active[row]]
           var history = request.sequence.history
-          if options.changesLogits { for token in drafted { history.append(token) } }
+          if options.changesLogits { for each in drafted { history.append(each.token) } }
           buffer[row] =
             sampler.choose(
-              logits: pass.logits(at: row), options: options.withoutLogprobs, history: history,
+              logits: pass.logits(at: row), options: options.withOneLogprob, history: history,
               random: Philox.uniform(
                 seed: options.seed, position: request.tokens.count + drafted.count,
                 output: request.sequence.output),
-              rules: request.sequence.rules(behind: drafted),
-              scratch: scratch.base + thread * sampler.vocabulary
-            )?.token
+              rules: request.sequence.rules(behind: drafted.map(\.token)),
+              scratch: scratch.base + thread * sampler.vocabulary)
         }
       }
       count = active.count
     }
     // A draft whose logits are not finite drafts something; it will not be accepted.
-    for (row, token) in chosen.enumerated() { drafts[active[row]].append(token ?? 0) }
+    for (row, choice) in chosen.enumerated() {
+      let probability = choice?.logprob.map { Float(Compute.exp(Double($0))) }
+      drafts[active[row]].append(
+        DraftedToken(choice?.token ?? 0, DraftSource(probability: probability ?? 0)))
+    }
   }
 }
 
 extension SamplingOptions {
-  fileprivate var withoutLogprobs: SamplingOptions {
+  /// With the log-probability of what is chosen.
+  fileprivate var withOneLogprob: SamplingOptions {
     var options = self
-    options.logprobs = nil
+    options.logprobs = 0
     return options
   }
 }
