@@ -106,10 +106,69 @@ static inline mk_step mk_unpacked_step_at(const mk_kv_layer *layer, const mk_att
   return step;
 }
 
-// Keys of the step that a query sees that sees `length` in all.
-static inline size_t mk_step_count(const mk_step *step, size_t length) {
-  if (length <= step->first) return 0;
-  return length - step->first < MK_KEY_STEP ? length - step->first : MK_KEY_STEP;
+// Which keys a query sees: the first `sinks`, and those from `from` up to `length`.
+typedef struct {
+  size_t length;
+  size_t from;
+  size_t start; // of the step that holds key `from`
+  size_t sinks;
+} mk_view;
+
+static inline mk_view mk_view_of(const mk_attention_run *run, size_t token) {
+  mk_view view = {.length = run->length + token};
+  if (run->window > 0 && view.length > run->window) {
+    view.from = view.length - run->window;
+    view.start = view.from / MK_KEY_STEP * MK_KEY_STEP;
+    view.sinks = run->sinks;
+  }
+  return view;
+}
+
+static inline size_t mk_first_step(const mk_view *view) {
+  return view->sinks > 0 ? 0 : view->start;
+}
+
+// The step after one that is taken.
+static inline size_t mk_next_step(const mk_view *view, size_t first) {
+  return first < view->start ? view->start : first + MK_KEY_STEP;
+}
+
+static inline bool mk_takes_step(const mk_view *view, size_t first) {
+  return first < view->length && (first >= view->start || (first == 0 && view->sinks > 0));
+}
+
+// Whether a step that is taken is the first one, or the last one, of its partition.
+static inline bool mk_begins_partition(const mk_view *view, size_t first) {
+  const bool has_sinks_before =
+      first > 0 && first == view->start && view->sinks > 0 && first < MK_KEY_PARTITION;
+  return first % MK_KEY_PARTITION == 0 || (first == view->start && !has_sinks_before);
+}
+
+static inline bool mk_ends_partition(const mk_view *view, size_t first) {
+  const size_t next = mk_next_step(view, first);
+  return next >= view->length || next / MK_KEY_PARTITION != first / MK_KEY_PARTITION;
+}
+
+// Which keys of a step a query sees: of the first `count` those from `from` on, and the first
+// `sinks`.
+typedef struct {
+  size_t count;
+  size_t from;
+  size_t sinks;
+} mk_span;
+
+static inline mk_span mk_span_of(const mk_view *view, size_t first) {
+  if (first < view->start) return (mk_span){.count = view->sinks};
+  const size_t left = view->length - first;
+  return (mk_span){
+      .count = left < MK_KEY_STEP ? left : MK_KEY_STEP,
+      .from = view->from > first ? view->from - first : 0,
+      .sinks = first == 0 ? view->sinks : 0,
+  };
+}
+
+static inline bool mk_is_whole(const mk_span *span) {
+  return span->count == MK_KEY_STEP && span->from == 0;
 }
 
 #endif

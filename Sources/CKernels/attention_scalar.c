@@ -62,11 +62,16 @@ static void unpack(const mk_kv_layer *layer, const mk_tile *tile) {
   }
 }
 
-static void take_step(softmax_state *state, const mk_step *step, size_t count,
+static bool sees(const mk_span *span, size_t key) {
+  return key < span->count && (key >= span->from || key < span->sinks);
+}
+
+static void take_step(softmax_state *state, const mk_step *step, const mk_span *span,
                       const mk_kv_layer *layer, float scale, const float *query) {
   float weights[MK_KEY_STEP];
   float largest = state->largest;
-  for (size_t key = 0; key < count; key++) {
+  for (size_t key = 0; key < span->count; key++) {
+    if (!sees(span, key)) continue;
     const float *keys = (const float *)step->keys[key / MK_KEY_TILE] + key % MK_KEY_TILE;
     float score = 0.0f;
     for (size_t d = 0; d < layer->head_dim; d++) {
@@ -78,13 +83,13 @@ static void take_step(softmax_state *state, const mk_step *step, size_t count,
   float correction = mk_exp_one(state->largest - largest);
   for (size_t key = 0; key < MK_KEY_STEP; key++) {
     float *lane = state->lanes + key % MK_KEY_TILE;
-    weights[key] = key < count ? mk_exp_one(weights[key] - largest) : 0.0f;
+    weights[key] = sees(span, key) ? mk_exp_one(weights[key] - largest) : 0.0f;
     *lane = key < MK_KEY_TILE ? __builtin_fmaf(*lane, correction, weights[key])
                               : *lane + weights[key];
   }
   for (size_t d = 0; d < layer->value_dim; d++) {
     float sum = state->acc[d] * correction;
-    for (size_t key = 0; key < count; key++) {
+    for (size_t key = 0; key < span->count; key++) {
       const float *values = (const float *)step->values[key / MK_KEY_TILE];
       sum = __builtin_fmaf(weights[key], values[key % MK_KEY_TILE * layer->value_dim + d], sum);
     }
@@ -108,7 +113,7 @@ static void merge(float *total, float *total_sum, float *total_largest, softmax_
   *total_largest = largest;
 }
 
-static void attend(const mk_kv_layer *layer, const mk_attention_run *run, size_t length,
+static void attend(const mk_kv_layer *layer, const mk_attention_run *run, const mk_view *view,
                    const float *query, float *out, float *scratch) {
   size_t value_dim = layer->value_dim;
   float *unpacked = scratch + mk_attention_row_floats(value_dim);
@@ -117,14 +122,13 @@ static void attend(const mk_kv_layer *layer, const mk_attention_run *run, size_t
   float sum = 0.0f;
   float largest = -INFINITY;
   for (size_t d = 0; d < value_dim; d++) total[d] = 0.0f;
-  for (size_t first = 0; first < length; first += MK_KEY_STEP) {
-    if (first % MK_KEY_PARTITION == 0) start(&part, value_dim);
-    mk_step step = mk_unpacked_step_at(layer, run, first, length, unpack, unpacked);
-    take_step(&part, &step, mk_step_count(&step, length), layer, run->scale, query);
-    size_t next = first + MK_KEY_STEP;
-    if (next >= length || next % MK_KEY_PARTITION == 0) {
-      merge(total, &sum, &largest, &part, value_dim);
-    }
+  for (size_t first = mk_first_step(view); first < view->length;
+       first = mk_next_step(view, first)) {
+    if (mk_begins_partition(view, first)) start(&part, value_dim);
+    mk_span span = mk_span_of(view, first);
+    mk_step step = mk_unpacked_step_at(layer, run, first, first + span.count, unpack, unpacked);
+    take_step(&part, &step, &span, layer, run->scale, query);
+    if (mk_ends_partition(view, first)) merge(total, &sum, &largest, &part, value_dim);
   }
   float inverse = 1.0f / sum;
   for (size_t d = 0; d < layer->head_dim; d++) out[d] = total[d] * inverse;
@@ -135,7 +139,8 @@ void mk_attention_scalar(const mk_kv_layer *layer, const mk_attention_run *run,
   for (size_t token = 0; token < run->tokens; token++) {
     for (size_t head = 0; head < run->group; head++) {
       size_t place = token * run->stride + head * layer->head_dim;
-      attend(layer, run, run->length + token, queries + place, out + place, scratch);
+      mk_view view = mk_view_of(run, token);
+      attend(layer, run, &view, queries + place, out + place, scratch);
     }
   }
 }

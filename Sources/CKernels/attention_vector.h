@@ -103,7 +103,7 @@ MK_INLINE void MK_NAME(read)(const mk_kv_type type, const void *from, size_t ind
 typedef struct {
   const float *queries[MK_ROWS];
   float *states[MK_ROWS];
-  size_t counts[MK_ROWS]; // keys of the step that each sees
+  mk_span spans[MK_ROWS]; // keys of the step that each sees
 } mk_rows;
 
 // Scores of `vectors` tiles of 16 keys, not yet scaled, to the rows' weights.
@@ -142,21 +142,23 @@ MK_INLINE void MK_NAME(score)(const mk_kv_type type, const int rows, const int v
 }
 
 // All ones in the lanes of a tile's keys that a row sees.
-MK_INLINE void MK_NAME(see)(size_t tile, size_t count, mk_v16i *seen) {
+MK_INLINE void MK_NAME(see)(size_t tile, const mk_span *span, mk_v16i *seen) {
   const mk_v16i order = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  *seen = order + (int32_t)(tile * MK_KEY_TILE) < (int32_t)count;
+  const mk_v16i key = order + (int32_t)(tile * MK_KEY_TILE);
+  *seen = (key < (int32_t)span->count) &
+          ((key >= (int32_t)span->from) | (key < (int32_t)span->sinks));
 }
 
 // Scales a row's scores; returns the largest of those that it sees, which are all if `whole`.
 MK_INLINE float MK_NAME(scale_scores)(const bool whole, float *weights, size_t tiles,
-                                      size_t count, float scale) {
+                                      const mk_span *span, float scale) {
   const mk_v16 lowest = MK_SPLAT(-INFINITY);
   mk_v16 top = lowest;
   mk_v16i seen;
   for (size_t tile = 0; tile < tiles; tile++) {
     mk_v16 score = MK_LOAD(weights + tile * MK_KEY_TILE) * MK_SPLAT(scale);
     if (!whole) {
-      MK_NAME(see)(tile, count, &seen);
+      MK_NAME(see)(tile, span, &seen);
       score = MK_SELECT(seen, score, lowest);
     }
     MK_STORE(weights + tile * MK_KEY_TILE, score);
@@ -176,7 +178,7 @@ MK_INLINE void MK_NAME(soften)(const int rows, const bool whole, const mk_rows *
     float *tail = mk_row_tail(r->states[i], value_dim);
     const float before = tail[MK_LARGEST];
     const float top = MK_NAME(scale_scores)(whole, mk_row_weights(r->states[i], value_dim), tiles,
-                                            r->counts[i], scale);
+                                            &r->spans[i], scale);
     tail[MK_LARGEST] = top > before ? top : before;
     changes[i] = before - tail[MK_LARGEST];
   }
@@ -194,7 +196,7 @@ MK_INLINE void MK_NAME(soften)(const int rows, const bool whole, const mk_rows *
       mk_exp_vector(&shifted, &weight);
       if (!whole) {
         mk_v16i seen;
-        MK_NAME(see)(tile, r->counts[i], &seen);
+        MK_NAME(see)(tile, &r->spans[i], &seen);
         weight = MK_SELECT(seen, weight, (mk_v16){0});
       }
       MK_STORE(weights + tile * MK_KEY_TILE, weight);
@@ -232,7 +234,7 @@ MK_INLINE void MK_NAME(accumulate)(const mk_kv_type type, const int rows, const 
     weights[i] = mk_row_weights(r->states[i], value_dim);
     const mk_v16 correction = MK_SPLAT(mk_row_tail(r->states[i], value_dim)[MK_CORRECTION]);
     const float *acc = r->states[i] + value_dim + d;
-    if (r->counts[i] < shared) shared = r->counts[i];
+    if (r->spans[i].count < shared) shared = r->spans[i].count;
 #pragma clang loop unroll(full)
     for (int v = 0; v < vectors; v++) sum[i][v] = MK_LOAD(acc + v * 16) * correction;
   }
@@ -254,7 +256,7 @@ MK_INLINE void MK_NAME(accumulate)(const mk_kv_type type, const int rows, const 
   }
 #pragma clang loop unroll(full)
   for (int i = 0; i < rows; i++) {
-    for (size_t key = shared; key < r->counts[i]; key++) {
+    for (size_t key = shared; key < r->spans[i].count; key++) {
       const mk_v16 weight = MK_SPLAT(weights[i][key]);
       MK_NAME(read_values)(type, vectors, step, key, d, value_dim, value);
 #pragma clang loop unroll(full)
@@ -282,7 +284,7 @@ MK_INLINE void MK_NAME(take_rows)(const mk_kv_type type, const int rows, const m
     MK_NAME(score)(type, rows, 1, r, step, tile, layer->head_dim, value_dim);
   }
   bool whole = true;
-  for (int i = 0; i < rows; i++) whole = whole && r->counts[i] == MK_KEY_STEP;
+  for (int i = 0; i < rows; i++) whole = whole && mk_is_whole(&r->spans[i]);
   if (whole) {
     MK_NAME(soften)(rows, true, r, value_dim, MK_STEP_TILES, scale);
   } else {
@@ -344,20 +346,20 @@ MK_INLINE void MK_NAME(start)(float *state, size_t value_dim) {
   mk_row_tail(state, value_dim)[MK_LARGEST] = -INFINITY;
 }
 
-// All rows over one step; rows from `first_row` on see a part of it.
+// Rows from `first_row` up to `end_row`, which see a part of it, over one step.
 MK_INLINE void MK_NAME(take_step)(const mk_kv_layer *layer, const mk_attention_run *run,
-                                  const mk_step *step, size_t first_row, const float *queries,
-                                  float *scratch) {
-  const size_t all = run->tokens * run->group;
-  for (size_t row = first_row; row < all; row += MK_ROWS) {
-    const size_t rows = all - row < MK_ROWS ? all - row : MK_ROWS;
+                                  const mk_step *step, size_t first_row, size_t end_row,
+                                  const float *queries, float *scratch) {
+  for (size_t row = first_row; row < end_row; row += MK_ROWS) {
+    const size_t rows = end_row - row < MK_ROWS ? end_row - row : MK_ROWS;
     mk_rows r;
     for (size_t i = 0; i < rows; i++) {
       const size_t token = (row + i) / run->group;
       const size_t head = (row + i) % run->group;
       r.queries[i] = queries + token * run->stride + head * layer->head_dim;
       r.states[i] = scratch + (row + i) * mk_attention_row_floats(layer->value_dim);
-      r.counts[i] = mk_step_count(step, run->length + token);
+      const mk_view view = mk_view_of(run, token);
+      r.spans[i] = mk_span_of(&view, step->first);
     }
     MK_NAME(takes)[step->type][rows - 1](layer, run->scale, &r, step);
   }
@@ -375,22 +377,30 @@ MK_TARGET void MK_NAME(attention)(const mk_kv_layer *layer, const mk_attention_r
     memset(state, 0, stride * sizeof(float));
     mk_row_tail(state, value_dim)[MK_TOTAL_LARGEST] = -INFINITY;
   }
-  for (size_t first = 0; first < longest; first += MK_KEY_STEP) {
-    // Tokens see one key more each, so those that do not reach this step come first.
-    const size_t first_token = first < run->length ? 0 : first - run->length + 1;
-    const size_t first_row = first_token * run->group;
+  // Of all tokens the first one sees farthest back.
+  const mk_view farthest = mk_view_of(run, 0);
+  for (size_t first = mk_first_step(&farthest); first < longest;
+       first = mk_next_step(&farthest, first)) {
+    // Tokens see one key more each, and forget one: those that do not reach this step yet come
+    // before those that take it, and behind these those that have left it.
+    size_t first_token = 0, end_token = run->tokens;
+    mk_view view = farthest;
+    while (!mk_takes_step(&view, first)) view = mk_view_of(run, ++first_token);
+    while (view = mk_view_of(run, end_token - 1), !mk_takes_step(&view, first)) end_token--;
+    const size_t first_row = first_token * run->group, end_row = end_token * run->group;
+    // Between the sinks and the window nothing is looked at.
+    const size_t end = first < farthest.start ? farthest.sinks : longest;
     const mk_step step =
-        rows <= MK_ROWS
-            ? mk_step_at(layer, run, first, longest)
-            : mk_unpacked_step_at(layer, run, first, longest, MK_NAME(unpack), unpacked);
-    for (size_t row = first_row; row < rows && first % MK_KEY_PARTITION == 0; row++) {
-      MK_NAME(start)(scratch + row * stride, value_dim);
+        rows <= MK_ROWS ? mk_step_at(layer, run, first, end)
+                        : mk_unpacked_step_at(layer, run, first, end, MK_NAME(unpack), unpacked);
+    for (size_t row = first_row; row < end_row; row++) {
+      view = mk_view_of(run, row / run->group);
+      if (mk_begins_partition(&view, first)) MK_NAME(start)(scratch + row * stride, value_dim);
     }
-    MK_NAME(take_step)(layer, run, &step, first_row, queries, scratch);
-    const size_t next = first + MK_KEY_STEP;
-    for (size_t row = first_row; row < rows; row++) {
-      const bool ends = next >= run->length + row / run->group;
-      if (ends || next % MK_KEY_PARTITION == 0) MK_NAME(merge)(scratch + row * stride, value_dim);
+    MK_NAME(take_step)(layer, run, &step, first_row, end_row, queries, scratch);
+    for (size_t row = first_row; row < end_row; row++) {
+      view = mk_view_of(run, row / run->group);
+      if (mk_ends_partition(&view, first)) MK_NAME(merge)(scratch + row * stride, value_dim);
     }
   }
   for (size_t row = 0; row < rows; row++) {

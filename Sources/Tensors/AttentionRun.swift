@@ -11,7 +11,7 @@ package struct AttentionRun {
   package let blocks: UnsafePointer<Int32>
   /// How many tokens: 1 to `maxTokens`.
   package let tokens: Int
-  /// Keys that the first of them sees; each next one sees one more.
+  /// Keys up to the first one's own; each next one has one more.
   package let length: Int
 
   /// Makes a run.

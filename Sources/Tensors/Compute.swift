@@ -82,14 +82,16 @@ package struct Compute: Sendable {
   ///
   /// `queries` and `out` are [token][head of the group][dimension], tokens `stride` floats apart.
   package func attention(
-    _ layer: KeyValueLayer, _ run: AttentionRun, keyValueHead: Int, group: Int, scale: Float,
-    queries: UnsafePointer<Float>, out: UnsafeMutablePointer<Float>, stride: Int,
+    _ layer: KeyValueLayer, _ run: AttentionRun, window: AttentionWindow? = nil,
+    keyValueHead: Int, group: Int, scale: Float, queries: UnsafePointer<Float>,
+    out: UnsafeMutablePointer<Float>, stride: Int,
     scratch: UnsafeMutablePointer<Float>
   ) {
     var view = layer.kernel
     var kernelRun = mk_attention_run(
-      block_table: run.blocks, tokens: run.tokens, length: run.length, kv_head: keyValueHead,
-      group: group, scale: scale, stride: stride)
+      block_table: run.blocks, tokens: run.tokens, length: run.length,
+      window: window?.tokens ?? 0, sinks: window?.sinks ?? 0, kv_head: keyValueHead, group: group,
+      scale: scale, stride: stride)
     mk_attention(kernel, &view, &kernelRun, queries, out, scratch)
   }
 

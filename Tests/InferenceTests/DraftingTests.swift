@@ -1,4 +1,5 @@
 import Inference
+import Tensors
 import TestModels
 import Testing
 
@@ -80,6 +81,23 @@ struct DraftingTests {
     #expect(rate.estimate(prior: 0.9) > 0.89)
   }
 
+  @Test("A source that is not tried any more is forgotten, whatever others do")
+  func sources() {
+    let (good, bad) = (DraftSource(match: 8), DraftSource(match: 2))
+    var rates = AcceptanceRates(tokens: 50)
+    for _ in 0..<100 {
+      rates.record(good, accepted: true)
+      rates.record(bad, accepted: false)
+      rates.endStep()
+    }
+    #expect(rates.estimate(good, prior: 0.6) > 0.9 && rates.estimate(bad, prior: 0.6) < 0.1)
+    for _ in 0..<5_000 {
+      rates.record(good, accepted: true)
+      rates.endStep()
+    }
+    #expect(rates.estimate(good, prior: 0.6) > 0.9 && rates.estimate(bad, prior: 0.6) > 0.59)
+  }
+
   @Test("A draft model's tokens are told apart by how sure it is, and taken at its word at first")
   func confidence() {
     let sources = [0, 0.12, 0.45, 0.6, 1].map { DraftSource(probability: $0) }
@@ -102,6 +120,13 @@ struct DraftingTests {
     #expect(shares.mean { $0 == sure ? 1 : 0 } > 0.99)
     for index in 0..<5_000 { shares.record(index % 2 == 0 ? sure : DraftSource(probability: 0)) }
     #expect(abs(shares.mean { $0 == sure ? 1 : 0 } - 0.5) < 0.01)
+    // A model that is never sure is run again some time, as it may be sure of another text.
+    for _ in 0..<5_000 { shares.record(DraftSource(probability: 0)) }
+    let worth = DraftPlanner.Worth(leastChance: 0.5, passCost: 0.01)
+    func allows() -> Bool { worth.allows(behind: 1, shares: shares, acceptance: \.prior) }
+    #expect(!allows())
+    for _ in 0..<5_000 { shares.fade() }
+    #expect(allows())
   }
 
   @Test("Costs are what was measured, between places in proportion, and forgotten in time")
@@ -144,6 +169,26 @@ struct DraftingTests {
     )
     #expect(abs(few - 0.072) < 0.003)
     #expect(abs(more / few - 0.068 / 0.06) < 0.03)
+  }
+
+  @Test("After slow times of any number and strength all is as it was")
+  func recovery() throws {
+    var cost = StepCost()
+    for _ in 0..<100 {
+      cost.record(tokens: 16, seconds: 0.06)
+      cost.record(tokens: 20, seconds: 0.068)
+    }
+    for episode in 0..<3_000 {
+      let slow = [1.5, 2, 4][episode % 3]
+      for _ in 0..<20 { cost.record(tokens: 16, seconds: 0.06 * slow) }
+      for _ in 0..<60 { cost.record(tokens: 16, seconds: 0.06) }
+      // Measured now and then, as it is when it pays.
+      if episode % 4 == 0 { cost.record(tokens: 20, seconds: 0.068) }
+      let (few, more) = (
+        try #require(cost.seconds(tokens: 16)), try #require(cost.seconds(tokens: 20))
+      )
+      try #require(abs(few - 0.06) < 0.001 && abs(more / few - 0.068 / 0.06) < 0.1, "\(episode)")
+    }
   }
 
   /// Plans where each sequence's tokens are accepted with the same chance.
@@ -216,6 +261,53 @@ struct DraftingTests {
       let all = (0...8).flatMap { first in (0...8).map { [first, $0] } }
       let most = all.map(rate).max() ?? 0
       #expect(rate(plan(chances, step: step)) > most * 0.95)
+    }
+  }
+
+  @Test(
+    "A model that drafts for itself is always right, whatever is cut, lost and begun again",
+    arguments: ["f32", "int8", "f16,window=4+50"])
+  func ownDraft(storage: String) async throws {
+    try await onThreadOfItsOwn {
+      let model = try LanguageModel.load(
+        path: TrainedModels.draft,
+        options: LoadOptions(keyValueStorage: try #require(KeyValueStorage(storage))))
+      for (tokens, step, isTight) in [
+        (1, 0.01, false), (4, 0.01, true), (nil, 0.001, false), (nil, 0.1, true), (nil, 0.1, false),
+      ] as [(Int?, Double, Bool)] {
+        var options = EngineOptions(
+          maxSequences: 6, prefillChunk: 32, contextLength: 256, threads: 2, kvBlockTokens: 16)
+        if isTight {
+          let probe = try Engine(model: model, draft: model, options: options)
+          options.kvCacheBytes = probe.statistics.kvBlockBytes * 21
+        }
+        let engine = try Engine(model: model, draft: model, options: options)
+        engine.assume(
+          Engine.AssumedCosts(step: { 1 + step * Double($0) }, pass: { _ in 0.001 }))
+        var waiting = try TalePrompts.requests(model, count: 10).map { request in
+          var request = request
+          request.options.outputs = request.options.temperature > 0 ? 2 : 1
+          request.options.maxTokens += 100
+          request.speculation = Speculation(.draft, tokens: tokens)
+          // A text that nobody can guess, so that much is rejected, and has to be forgotten.
+          if request.sequence % 4 < 2 {
+            request.forcedTokens = (0..<30).map { Int32(300 + $0 * 37 % 600) }
+          }
+          return request
+        }[...]
+        while engine.hasWork || !waiting.isEmpty {
+          while let request = waiting.first, engine.canAdmit(request) {
+            try engine.add(request)
+            waiting.removeFirst()
+          }
+          for output in try engine.step() where output.finish == nil {
+            guard output.sequence % 4 > 1 || output.firstIndex > 30 else { continue }
+            #expect(output.acceptedTokens == output.draftedTokens)
+          }
+        }
+        #expect(engine.statistics.acceptedTokens > 200, "\(step)")
+        #expect(!isTight || engine.statistics.preemptions > 0, "\(step)")
+      }
     }
   }
 

@@ -155,6 +155,12 @@ struct EngineTests {
       ("promptTokens", bad { $0.promptTokens = [1, 100_000] }),
       ("promptTokens", bad { $0.promptTokens = [-1] }),
       ("promptTokens", bad { $0.promptTokens = Array(repeating: 1, count: 5_000) }),
+      ("forcedTokens", bad { $0.forcedTokens = [100_000] }),
+      ("forcedTokens", bad { ($0.forcedTokens, $0.options.strategy) = ([1], .beam(.init())) }),
+      (
+        "forcedTokens",
+        bad { ($0.forcedTokens, $0.options.constraint) = ([1], .grammar("root ::= [a]")) }
+      ),
       ("resumedTokens", bad { $0.resumedTokens = [-7] }),
       ("max_tokens", bad { $0.options.maxTokens = 0 }),
       ("temperature", bad { $0.options.temperature = .nan }),

@@ -6,7 +6,9 @@ import Testing
 
 @Suite("How keys and values are stored")
 struct KeyValueStorageTests {
-  static let storages = ["f16", "bf16", "int8", "int8,0=f32", "f32,1=int8"]
+  static let storages = [
+    "f16", "bf16", "int8", "int8,0=f32", "f32,1=int8", "f32,window=20", "int8,window=4+9",
+  ]
 
   private static func tiny(_ storage: String) throws -> TinyModel {
     let storage = try #require(KeyValueStorage(storage))
@@ -16,7 +18,8 @@ struct KeyValueStorageTests {
   @Test(
     "The written form is read back",
     arguments: [
-      "f32", "f16", "bf16", "int8", "int8,0-1=f32", "f16,3=bf16,7-9=int8",
+      "f32", "f16", "bf16", "int8", "int8,0-1=f32", "f16,3=bf16,7-9=int8", "f32,window=7",
+      "int8,0=f32,window=4+1024",
     ])
   func written(text: String) {
     #expect(KeyValueStorage(text)?.description == text)
@@ -27,7 +30,9 @@ struct KeyValueStorageTests {
     arguments: [
       "", "q4", "F16", "f16,", ",f16", "f16,0", "f16,0=", "f16,=f32", "f16,a=f32", "f16,1-=f32",
       "f16,2-1=f32", "f16,-1=f32", "f16,0-1-2=f32", "f16,0=f32=f32", "f16,99999999999999999999=f32",
-      "f16, 0=f32",
+      "f16, 0=f32", "window=9", "f16,window", "f16,window=", "f16,window=0", "f16,window=65+9",
+      "f16,window=-1", "f16,window=1+2+3", "f16,window=9,window=9", "f16,window=4+",
+      "f16,window=99999999999",
     ])
   func refused(text: String) {
     #expect(KeyValueStorage(text) == nil)
@@ -53,6 +58,8 @@ struct KeyValueStorageTests {
     #expect(try fingerprint("f16") == plain + ".kv-f16")
     #expect(try fingerprint("int8,1=f32") == plain + ".kv-int8-f32")
     #expect(try fingerprint("f32,0=int8") == plain + ".kv-int8-f32")
+    #expect(try fingerprint("f32,window=4+20") == plain + ".window-4-20")
+    #expect(try fingerprint("f16,window=20") == plain + ".kv-f16.window-0-20")
   }
 
   @Test("Batch, threads, kernels, blocks and a resumption change no byte", arguments: storages)

@@ -1,4 +1,5 @@
 import Inference
+import Tensors
 import TestModels
 import Testing
 
@@ -45,18 +46,24 @@ struct SchedulerSimulation {
   private(set) var forks = 0
   var statistics: Scheduler.Statistics { scheduler.statistics }
   var evictions: Int { scheduler.pool.evictions }
+  /// Blocks that sequences gave back because their tokens had left the window.
+  private(set) var passed = 0
 
-  init(seed: UInt64, caching: Bool) {
+  init(seed: UInt64, caching: Bool, windowed: Bool = false) {
     var numbers = SeededNumbers(seed: seed)
     let blockTokens = [1, 2, 4, 16][Int.random(in: 0..<4, using: &numbers)]
-    contextLength = Int.random(in: 20...120, using: &numbers)
+    // Windows move on by steps of 64 tokens.
+    contextLength = Int.random(in: 20...120, using: &numbers) * (windowed ? 4 : 1)
+    let window = AttentionWindow(
+      tokens: Int.random(in: 1...100, using: &numbers),
+      sinks: Int.random(in: 0...20, using: &numbers))
     limits = Scheduler.Limits(
       tokens: Int.random(in: 4...40, using: &numbers),
       chunk: Int.random(in: 1...30, using: &numbers),
-      drafts: Int.random(in: 0...12, using: &numbers))
+      drafts: Int.random(in: 0...12, using: &numbers), window: windowed ? window : nil)
     let contexts = Int.random(in: 10...40, using: &numbers)
     // From room for just one context up to four.
-    let count = (contextLength + blockTokens - 1) / blockTokens * contexts / 10
+    let count = limits.mostBlocks(for: contextLength, blockTokens: blockTokens) * contexts / 10
     scheduler = Scheduler(
       limits: limits,
       pool: BlockPool(count: count, blockTokens: blockTokens, cachesPrefixes: caching))
@@ -157,6 +164,7 @@ struct SchedulerSimulation {
   /// Computes a run; returns what its last known token and each of the drafted ones came to.
   private mutating func compute(_ work: Scheduler.Work, _ drafts: [Int32]) -> [UInt64] {
     let blocks = scheduler.blocks(of: work.sequence)
+    passed += blocks.count { $0 < 0 }
     guard let sequence = live[work.sequence] else { return [] }
     let size = scheduler.pool.blockTokens
     var isWrong = false
@@ -164,8 +172,17 @@ struct SchedulerSimulation {
     var values: [UInt64] = []
     let tokens = sequence.tokens[..<(work.start + work.count)] + drafts
     for position in tokens.indices {
-      let (block, offset) = (Int(blocks[position / size]), position % size)
       value = Self.value(value, tokens[position])
+      if let window = limits.window, position >= window.sinks,
+        position < window.firstRead(at: work.start)
+      {
+        continue
+      }
+      guard blocks[position / size] >= 0 else {
+        Issue.record("\(work) sees a token whose block was given back")
+        return []
+      }
+      let (block, offset) = (Int(blocks[position / size]), position % size)
       if position >= work.start {
         cache[block][offset] = value
       } else {

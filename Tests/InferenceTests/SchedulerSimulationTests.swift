@@ -32,4 +32,25 @@ struct SchedulerSimulationTests {
     #expect(forks > 1_000)
     #expect(caching ? hitTokens > 10_000 && evictions > 1_000 : hitTokens + evictions == 0)
   }
+
+  @Test("So they are where tokens see a window only, whose blocks are given back")
+  func windows() {
+    var finished = 0
+    var preemptions = 0
+    var accepted = 0
+    var forks = 0
+    var passed = 0
+    for seed in UInt64(1)...40 {
+      var simulation = SchedulerSimulation(seed: seed, caching: false, windowed: true)
+      simulation.run()
+      finished += simulation.finished
+      preemptions += simulation.statistics.preemptions
+      accepted += simulation.accepted
+      forks += simulation.forks
+      passed += simulation.passed
+    }
+    print("\(finished) finished, \(preemptions) preemptions, \(passed) empty places seen")
+    #expect(finished > 500 && preemptions > 100 && accepted > 500 && forks > 500)
+    #expect(passed > 10_000)
+  }
 }

@@ -6,7 +6,7 @@ import math
 import pytest
 from millrace.v1 import generation_pb2, job_pb2
 
-from client import outputs, spec
+from client import Client, outputs, spec
 from service import run
 
 ENDLESS = {2: -1_000, 1: -1_000}
@@ -63,6 +63,26 @@ def test_a_job_and_the_command_without_a_service_agree(client, model):
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["ids"] == list(job.token_ids) and result["text"] == job.text
+
+
+def test_a_text_goes_on_behind_its_window_as_without_a_service(own_service, model):
+    window = ["--kv-cache-type", "f16,window=4+40"]
+    service = own_service(*window).start()
+    client = Client(service.channel())
+    wanted = {"max_tokens": 400, "temperature": 0.8, "seed": 11, "min_tokens": 400}
+    jobs = client.submit_many([spec("One day", **wanted) for _ in range(6)])
+    for job in jobs:
+        client.watch(job.id)
+    ended = [client.get(job.id) for job in jobs]
+    service.stop()
+    arguments = ["generate", "--json", "--model", model, "--prompt", "One day"]
+    arguments += ["--max-tokens", 400, "--min-tokens", 400, "--seed", 11, "--temperature", 0.8]
+    (seen, all_seen) = (
+        json.loads(run(*arguments, *flags).stdout)["ids"]
+        for flags in (window, ["--kv-cache-type", "f16"])
+    )
+    assert len(seen) == 400 and seen != all_seen
+    assert all(list(job.token_ids) == seen for job in ended)
 
 
 def test_token_ids_are_a_prompt(client, model):

@@ -115,6 +115,7 @@ WRONG = [
     ([*SERVE, "--keep-days", "-1"], "--keep-days is -1; it must be"),
     ([*SERVE, "--kv-cache-type", "q4"], "--kv-cache-type is q4; it must be f32, f16, bf16 or int8"),
     ([*SERVE, "--kv-cache-type", "f16,9"], "--kv-cache-type is f16,9; it must be"),
+    ([*SERVE, "--kv-cache-type", "f16,window=0"], "--kv-cache-type is f16,window=0; it must be"),
     ([*SERVE, "--kv-cache-memory", "lots"], "--kv-cache-memory is lots; it must be a number of"),
     ([*SERVE, "--weight-cache-limit", "some"], "--weight-cache-limit is some; it must be a number"),
     ([*SERVE, "--weight-cache-limit", "50%"], "--weight-cache-limit is 50%; it must be a number"),

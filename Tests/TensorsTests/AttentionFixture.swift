@@ -25,13 +25,14 @@ struct AttentionFixture {
     queries = numbers.floats(tokens * group * dimension, in: -2...2)
   }
 
-  /// The tokens in runs of at most `together`.
+  /// The tokens in runs of at most `together`. Blocks of nothing but tokens that none of them sees are
+  /// not there.
   func run(
     _ path: KernelPath, blockTokens: Int, head: Int = 1, together: Int = 8,
-    type: KeyValueType = .f32
+    type: KeyValueType = .f32, window: AttentionWindow? = nil
   ) throws -> [Float] {
     let blocks = (length + blockTokens - 1) / blockTokens
-    let table = (0..<blocks).map { Int32(blocks - $0) }
+    var table = (0..<blocks).map { Int32(blocks - $0) }
     let shape = KeyValueLayer.Shape(
       type: type, blockTokens: blockTokens, heads: heads, headDimension: dimension)
     let memory = try AlignedBuffer<UInt8>(count: shape.blockBytes * (blocks + 1))
@@ -42,6 +43,11 @@ struct AttentionFixture {
       layer.write(
         block: table[token / blockTokens], offset: token % blockTokens, key: keys[token],
         value: values[token])
+    }
+    if let window {
+      let sinks = (window.sinks + blockTokens - 1) / blockTokens
+      let passed = window.firstRead(at: length - tokens) / blockTokens
+      for place in sinks..<max(passed, sinks) { table[place] = 0 }
     }
     let width = group * dimension
     var out = [Float](repeating: 0, count: tokens * width)
@@ -59,8 +65,9 @@ struct AttentionFixture {
               layer,
               AttentionRun(
                 blocks: blocks, tokens: min(together, tokens - first),
-                length: length - tokens + 1 + first), keyValueHead: head, group: group,
-              scale: 1 / Float(dimension).squareRoot(), queries: query + first * width,
+                length: length - tokens + 1 + first), window: window, keyValueHead: head,
+              group: group, scale: 1 / Float(dimension).squareRoot(),
+              queries: query + first * width,
               out: result + first * width, stride: width, scratch: scratch.base)
           }
         }
@@ -70,9 +77,13 @@ struct AttentionFixture {
   }
 
   /// Plain softmax attention in double precision.
-  func exact(head: Int = 1) -> [Double] {
+  func exact(head: Int = 1, window: AttentionWindow? = nil) -> [Double] {
     (0..<tokens * group).flatMap { query -> [Double] in
-      let keys = keys.prefix(length - tokens + 1 + query / group)
+      let seen = length - tokens + 1 + query / group
+      let first = window.map { max(seen - $0.tokens, 0) } ?? 0
+      let places = (0..<seen).filter { $0 >= first || $0 < window?.sinks ?? 0 }
+      let keys = places.map { self.keys[$0] }
+      let values = places.map { self.values[$0] }
       let scores = keys.map { key in
         (0..<dimension).reduce(0.0) {
           $0 + Double(key[head * dimension + $1]) * Double(queries[query * dimension + $1])

@@ -117,6 +117,69 @@ struct AttentionTests {
     }
   }
 
+  /// Windows and sinks that end inside steps and tiles, at their edges, and in other partitions.
+  static let windows: [(tokens: Int, sinks: Int)] = [
+    (1, 0), (1, 1), (16, 0), (40, 4), (64, 0), (65, 16), (100, 64), (470, 3), (512, 0), (600, 17),
+    (5_000, 4),
+  ]
+
+  @Test("Through a window all paths, blocks and runs give the same bits", arguments: windows)
+  func sameBitsInWindow(tokens: Int, sinks: Int) throws {
+    let window = try #require(AttentionWindow(tokens: tokens, sinks: sinks))
+    for shape in Self.cases {
+      let fixture = Fixture(
+        group: shape.group, dimension: shape.dimension, length: shape.length, tokens: shape.tokens)
+      let reference = bits(try fixture.run(.scalar, blockTokens: 32, window: window))
+      for blockTokens in [16, 64] {
+        for path in fastPaths + [.scalar] {
+          for together in [1, 3, 8] {
+            let result = try fixture.run(
+              path, blockTokens: blockTokens, together: together, window: window)
+            #expect(bits(result) == reference, "\(shape)")
+          }
+        }
+      }
+      for type in KeyValueType.allCases {
+        let stored = bits(
+          try fixture.run(.scalar, blockTokens: 32, together: 1, type: type, window: window))
+        for path in fastPaths {
+          let result = try fixture.run(path, blockTokens: 16, type: type, window: window)
+          #expect(bits(result) == stored, "\(shape), \(type)")
+        }
+      }
+    }
+  }
+
+  @Test("It is plain softmax over what is seen, in double precision", arguments: windows)
+  func agreesWithSoftmaxInWindow(tokens: Int, sinks: Int) throws {
+    let window = try #require(AttentionWindow(tokens: tokens, sinks: sinks))
+    for shape in Self.cases {
+      let fixture = Fixture(
+        group: shape.group, dimension: shape.dimension, length: shape.length, tokens: shape.tokens)
+      let found = try fixture.run(.auto, blockTokens: 16, window: window)
+      for (value, exact) in zip(found, fixture.exact(window: window)) {
+        #expect(abs(Double(value) - exact) < 2e-5, "\(shape)")
+      }
+    }
+  }
+
+  @Test("A window that reaches to the beginning changes nothing", arguments: cases)
+  func wideWindow(group: Int, dimension: Int, length: Int, tokens: Int) throws {
+    let fixture = Fixture(group: group, dimension: dimension, length: length, tokens: tokens)
+    let plain = bits(try fixture.run(.auto, blockTokens: 16))
+    let window = AttentionWindow(tokens: length, sinks: 4)
+    #expect(bits(try fixture.run(.auto, blockTokens: 16, window: window)) == plain)
+  }
+
+  @Test("Windows out of range are none")
+  func noWindows() {
+    #expect(AttentionWindow(tokens: 0) == nil && AttentionWindow(tokens: -1) == nil)
+    #expect(AttentionWindow(tokens: 1 << 24) != nil && AttentionWindow(tokens: 1 << 24 + 1) == nil)
+    #expect(AttentionWindow(tokens: 9, sinks: 64) != nil)
+    #expect(AttentionWindow(tokens: 9, sinks: 65) == nil)
+    #expect(AttentionWindow(tokens: 9, sinks: -1) == nil)
+  }
+
   @Test("A query that is not a number shows in the whole result")
   func showsNaN() throws {
     let fixture = Fixture(group: 1, dimension: 16, length: 40)

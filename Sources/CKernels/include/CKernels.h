@@ -224,7 +224,9 @@ void mk_kv_write(const mk_kv_layer *layer, int32_t block, size_t offset, const f
 typedef struct {
   const int32_t *block_table;
   size_t tokens;
-  size_t length; /* keys that the first token sees, > 0; each next one sees one more */
+  size_t length; /* keys up to the first token's own, > 0; each next one has one more */
+  size_t window; /* how many of the last of them a token sees, its own included; 0 for all */
+  size_t sinks;  /* how many of the first it sees whatever the window, at most MK_KEY_STEP */
   size_t kv_head;
   size_t group;  /* query heads that share the kv head */
   float scale;
@@ -240,6 +242,9 @@ typedef struct {
  * p of keys 0 to 15), then the p of each further 16 keys are added in order; acc = acc * c, then
  * acc = fma(p, value, acc) key by key. Every 512 keys a new partition starts from nothing;
  * partitions are merged in order, and lanes of the sum are added by the tree of mk_rms_norm.
+ * With a window, the keys before it that are no sinks have the weight 0, and steps of nothing but
+ * those are left out, their blocks not looked at. Sources: sliding windows as in Longformer (Beltagy
+ * and others, 2020), sinks as in StreamingLLM (Xiao and others, 2023).
  * Keys and values that are not stored as f32 are brought to it first, exactly; int8 by one
  * product, quant * scale. Source: FlashAttention (Dao and others, 2022), for the softmax.
  */

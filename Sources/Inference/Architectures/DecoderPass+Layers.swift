@@ -134,7 +134,7 @@ extension DecoderPass {
     let group = configuration.queriesPerKeyValueHead
     let place = run.first * queryWidth + head * group * configuration.headDimension
     compute.attention(
-      store, run.run, keyValueHead: head, group: group,
+      store, run.run, window: window, keyValueHead: head, group: group,
       scale: 1 / Float(configuration.headDimension).squareRoot(), queries: queries.base + place,
       out: attended.values.base + place, stride: queryWidth,
       scratch: scratch.base + thread * scratchStride)

@@ -12,6 +12,8 @@ final class DecoderPass {
   let pool: ThreadPool
   let cache: KeyValueCache
   let rotary: RotaryTable
+  /// What tokens see, if not all before them.
+  let window: AttentionWindow?
 
   let hidden: AlignedBuffer<Float>
   let delta: AlignedBuffer<Float>
@@ -37,13 +39,15 @@ final class DecoderPass {
   /// Reserves memory for steps of up to `maxTokens` tokens and `maxLogitRows` rows of logits.
   init(
     weights: DecoderWeights, configuration: ModelConfiguration, compute: Compute, pool: ThreadPool,
-    cache: KeyValueCache, contextLength: Int, maxTokens: Int, maxLogitRows: Int
+    cache: KeyValueCache, window: AttentionWindow?, contextLength: Int, maxTokens: Int,
+    maxLogitRows: Int
   ) throws(TensorError) {
     self.weights = weights
     self.configuration = configuration
     self.compute = compute
     self.pool = pool
     self.cache = cache
+    self.window = window
     self.maxLogitRows = maxLogitRows
     rotary = try RotaryTable(
       frequencies: RotaryTable.frequencies(

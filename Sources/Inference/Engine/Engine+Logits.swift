@@ -36,19 +36,31 @@ extension Engine {
         message: "\(tokens.count) tokens do not fit into a context of \(contextLength).",
         context: ["field": "tokens"])
     }
-    let needed = scheduler.pool.blocks(for: tokens.count)
+    let window = pass.window
+    let needed = scheduler.mostBlocks(for: tokens.count)
     guard needed <= scheduler.pool.available else {
       throw InferenceError(
         code: .noRoom,
         message: "The cache has no room for \(tokens.count) tokens now; try again later.")
     }
-    let table = try BlockTable(capacity: needed)
-    let blocks = (0..<needed).compactMap { _ in scheduler.pool.take() }
-    defer { scheduler.pool.release(all: blocks) }
-    table.set(blocks)
-    let size = min(max(chunk ?? options.maxTokensPerStep, 1), options.maxTokensPerStep)
+    let table = try BlockTable(capacity: scheduler.pool.blocks(for: tokens.count))
+    var blocks: [Int32] = []
+    defer { scheduler.pool.release(all: blocks.filter { $0 >= 0 }) }
+    let most = window == nil ? options.maxTokensPerStep : scheduler.limits.chunk
+    let size = min(max(chunk ?? most, 1), most, options.maxTokensPerStep)
     for start in stride(from: 0, to: tokens.count, by: size) {
       let end = min(start + size, tokens.count)
+      if let window {
+        let passed = window.firstRead(at: start) / options.kvBlockTokens
+        for place in scheduler.pool.blocks(for: window.sinks)..<passed where blocks[place] >= 0 {
+          scheduler.pool.release(blocks[place])
+          blocks[place] = -1
+        }
+      }
+      while blocks.count < scheduler.pool.blocks(for: end), let block = scheduler.pool.take() {
+        blocks.append(block)
+      }
+      table.set(blocks)
       batch.removeAll()
       batch.append(tokens[start..<end], start: start, table: table.base)
       pass.run(batch)

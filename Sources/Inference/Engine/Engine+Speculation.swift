@@ -23,7 +23,7 @@ extension Engine {
 
     /// The chance of a drafted token, as far as it is known without looking at its sequence.
     func chance(_ source: DraftSource) -> Double {
-      acceptance[source].estimate(prior: source.prior)
+      acceptance.estimate(source, prior: source.prior)
     }
   }
 
@@ -45,7 +45,7 @@ extension Engine {
 
   /// The chance of a sequence's drafted token if those before it are accepted.
   private func chance(_ source: DraftSource, _ sequence: RunningSequence) -> Double {
-    sequence.acceptance[source].estimate(prior: speculationRecord.chance(source))
+    sequence.acceptance.estimate(source, prior: speculationRecord.chance(source))
   }
 
   /// Seconds of a step of so many tokens; `nil` while nothing is known.
@@ -98,29 +98,29 @@ extension Engine {
       base: base, drafting: open.count, step: stepSeconds, pass: passSeconds)
     let chances = open.map { id, sequence in
       let usesModel = draft != nil && sequence.request.speculation.method != .lookup
-      if let found = plan.found[id] {
-        let own = chance(DraftSource(match: found.match), sequence)
-        let model = speculationRecord.shares.mean { chance($0, sequence) }
-        if !usesModel || own >= model { return Self.powers(of: own, found.tokens.count) }
-        plan.found[id] = nil
-      }
-      return usesModel ? wishes(of: sequence, plan.worth) : []
+      let wishes = usesModel ? wishes(of: sequence, plan.worth) : []
+      guard let found = plan.found[id] else { return wishes }
+      let own = chance(DraftSource(match: found.match), sequence)
+      // What is found costs nothing.
+      let model = speculationRecord.shares.mean { chance($0, sequence) } - plan.worth.passCost
+      guard !wishes.isEmpty, model > own else { return Self.powers(of: own, found.tokens.count) }
+      plan.found[id] = nil
+      return wishes
     }
     let counts = DraftPlanner.plan(
-      chances, base: base, budget: scheduler.limits.drafts - fixed, step: stepSeconds)
+      chances, base: base, output: Double(decoding), budget: scheduler.limits.drafts - fixed,
+      step: stepSeconds)
     for (each, count) in zip(open, counts) where count > 0 { plan.counts[each.id] = count }
   }
 
   /// The chances of as many tokens of the draft model as would pay if it were sure of each.
   private func wishes(of sequence: RunningSequence, _ worth: DraftPlanner.Worth) -> [Double] {
     let sure = DraftSource.models.map { chance($0, sequence) }.max() ?? 0
-    return Self.powers(of: sure, Self.mostModelTokens).enumerated()
-      .prefix { index, chance in
-        worth.allows(behind: chance / sure, shares: speculationRecord.shares) {
-          self.chance($0, sequence)
-        }
+    return Self.powers(of: sure, Self.mostModelTokens).prefix { chance in
+      worth.allows(behind: chance / sure, shares: speculationRecord.shares) {
+        self.chance($0, sequence)
       }
-      .map(\.element)
+    }
   }
 
   private static func powers(of chance: Double, _ count: Int) -> [Double] {
@@ -165,8 +165,14 @@ extension Engine {
       }
       for (place, tokens) in zip(places, made) { drafts[place] = tokens }
     }
-    let passes = speculationRecord.assumed?.pass(requests.count)
-    cut(&drafts, works, spent: passes ?? (ContinuousClock.now - start) / .seconds(1))
+    if requests.isEmpty {
+      draft?.passOver()
+      speculationRecord.shares.fade()
+    }
+    let assumed = speculationRecord.assumed.map { costs in
+      costs.pass(requests.count) * Double(places.map { drafts[$0].count }.max() ?? 0)
+    }
+    cut(&drafts, works, spent: assumed ?? (ContinuousClock.now - start) / .seconds(1))
     return drafts
   }
 
@@ -197,25 +203,27 @@ extension Engine {
     }
     guard !places.isEmpty else { return }
     let open = places.reduce(0) { $0 + drafts[$1].count }
+    let known = works.reduce(0) { $0 + $1.count }
     let fixed = drafts.reduce(0) { $0 + $1.count } - open
     let counts = DraftPlanner.plan(
-      chances, base: works.count { !$0.isPrefill } + fixed, budget: open, spent: spent,
-      step: stepSeconds)
+      chances, base: known + fixed, output: Double(works.count(where: \.isLast)), budget: open,
+      spent: spent, step: stepSeconds)
     for (place, count) in zip(places, counts) {
       drafts[place].removeSubrange(count...)
     }
   }
 
-  /// Takes note of what became of a work's drafted tokens.
-  func settle(_ decision: Decision, accepted: Int) {
-    let (work, drafted) = (decision.work, decision.drafts)
+  /// Takes note of what became of a work's drafted tokens, of which those are accepted that were chosen
+  /// and are not the last.
+  func settle(_ decision: Decision, chosen: [Int32]) {
+    let (work, drafted, accepted) = (decision.work, decision.drafts, max(chosen.count - 1, 0))
     guard work.drafts > 0, let sequence = sequences[work.sequence] else { return }
     if !drafted.isEmpty { counters.draftRounds += 1 }
     counters.draftedTokens += drafted.count
     counters.acceptedTokens += accepted
-    for (index, each) in drafted.prefix(accepted + 1).enumerated() {
-      sequence.acceptance[each.source].record(accepted: index < accepted)
-      speculationRecord.acceptance[each.source].record(accepted: index < accepted)
+    for (each, token) in zip(drafted, chosen) {
+      sequence.acceptance.record(each.source, accepted: each.token == token)
+      speculationRecord.acceptance.record(each.source, accepted: each.token == token)
     }
     guard decision.usesModel else { return }
     draft?.settle(

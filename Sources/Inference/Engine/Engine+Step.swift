@@ -21,8 +21,6 @@ extension Engine {
     let drafts = makeDrafts(works, plan)
     let verifying = clock.now
     let rows = collect(works, drafts)
-    // Where nothing was drafted for long, it is tried again some time.
-    if drafts.allSatisfy(\.isEmpty) { speculationRecord.acceptance.fade() }
     pass.run(batch)
     pass.computeLogits(rows: rows)
     noteStates(works, drafts)
@@ -34,6 +32,8 @@ extension Engine {
     }
     for work in works where !work.isLast { scheduler.postprocess(work) }
     outputs += postprocess(decisions, verdicts)
+    speculationRecord.acceptance.endStep()
+    for decision in decisions { decision.sequence.acceptance.endStep() }
     count(works, outputs, seconds: (clock.now - start) / .seconds(1))
     return outputs
   }
@@ -78,7 +78,7 @@ extension Engine {
       counters.maskedChoices += verdict.maskedChoices
       counters.maskSeconds += verdict.maskSeconds
       guard !decision.isFork else { continue }
-      settle(decision, accepted: max(verdict.tokens.count - 1, 0))
+      settle(decision, chosen: verdict.tokens.map(\.token))
       scheduler.postprocess(decision.work, tokens: verdict.tokens.lazy.map(\.token))
     }
     // A fork may take blocks from others, so that these have to be done with the step.

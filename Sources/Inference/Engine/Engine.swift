@@ -67,18 +67,18 @@ public final class Engine {
       configuration: model.configuration, storage: model.keyValueStorage,
       blockTokens: options.kvBlockTokens, blocks: resolved.cacheBlocks)
     scheduler = Scheduler(
-      limits: Scheduler.Limits(
-        tokens: options.maxTokensPerStep, chunk: options.prefillChunk, drafts: Self.maximumDrafts),
+      limits: options.limits(model),
       pool: BlockPool(
         count: resolved.cacheBlocks, blockTokens: options.kvBlockTokens,
-        cachesPrefixes: options.cachesPrefixes))
+        cachesPrefixes: options.sharesPrefixes(model)))
     do {
       let compute = try Compute(path: resolved.kernelPath)
       let pool = try ThreadPool(threads: resolved.threads)
       pass = try DecoderPass(
         weights: model.weights, configuration: model.configuration, compute: compute, pool: pool,
-        cache: cache, contextLength: contextLength, maxTokens: options.maxTokensPerStep,
-        maxLogitRows: options.maxSequences + Self.maximumDrafts)
+        cache: cache, window: model.keyValueStorage.window, contextLength: contextLength,
+        maxTokens: options.maxTokensPerStep, maxLogitRows: options.maxSequences + Self.maximumDrafts
+      )
       sampler = TokenSampler(compute: compute, vocabulary: model.configuration.vocabularySize)
       samplerScratch = try AlignedBuffer(
         count: resolved.threads * model.configuration.vocabularySize)

@@ -53,7 +53,7 @@ extension EngineOptions {
     try check(
       kvBlockTokens % KeyValueLayer.tileTokens == 0 && (16...4_096).contains(kvBlockTokens),
       "kvBlockTokens", "a multiple of 16, 16 to 4096")
-    let blocksPerContext = (context + kvBlockTokens - 1) / kvBlockTokens
+    let blocksPerContext = limits(model).mostBlocks(for: context, blockTokens: kvBlockTokens)
     let blockBytes = [model, draft].compactMap(\.self).reduce(0) { bytes, model in
       bytes
         + KeyValueCache.blockBytes(
@@ -66,11 +66,25 @@ extension EngineOptions {
       ?? min(wanted, max(Self.defaultCacheBytes / blockBytes, blocksPerContext))
     try check(
       blocks >= blocksPerContext, "kvCacheBytes",
-      "at least \(blocksPerContext * blockBytes), one context of \(context) tokens")
+      "at least \(blocksPerContext * blockBytes), what a context of \(context) tokens takes")
     return Resolved(
       contextLength: context, threads: threads,
       kernelPath: kernelPath == .auto ? model.kernelPath : kernelPath,
-      cacheBlocks: min(blocks, cachesPrefixes ? Int(Int32.max) : wanted), blockBytes: blockBytes)
+      cacheBlocks: min(blocks, sharesPrefixes(model) ? Int(Int32.max) : wanted),
+      blockBytes: blockBytes)
+  }
+
+  /// Whether sequences share what their texts have in common: not where they give back the beginning
+  /// of it.
+  func sharesPrefixes(_ model: LanguageModel) -> Bool {
+    cachesPrefixes && model.keyValueStorage.window == nil
+  }
+
+  /// What a step may hold.
+  func limits(_ model: LanguageModel) -> Scheduler.Limits {
+    Scheduler.Limits(
+      tokens: maxTokensPerStep, chunk: prefillChunk, drafts: Engine.maximumDrafts,
+      window: model.keyValueStorage.window)
   }
 
   private func check(_ holds: Bool, _ field: String, _ rule: String) throws(InferenceError) {

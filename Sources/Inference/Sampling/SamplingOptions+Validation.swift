@@ -98,7 +98,7 @@ extension SamplingOptions {
     let shares: Bool
     switch strategy {
     case .sampling: return
-    case .beam: shares = options.cachesPrefixes
+    case .beam: shares = options.sharesPrefixes(model)
     case .contrastive: shares = false
     }
     let resolved = try options.resolved(for: model, draft: draft)
@@ -107,7 +107,8 @@ extension SamplingOptions {
     let tokens = min(tokenLimit, resolved.contextLength)
     let blockTokens = options.kvBlockTokens
     let shared = shares ? promptTokens / blockTokens : 0
-    let needed = shared + places * ((tokens + blockTokens - 1) / blockTokens - shared + 1)
+    let each = options.limits(model).mostBlocks(for: tokens, blockTokens: blockTokens)
+    let needed = shared + places * (each - shared + 1)
     guard needed > resolved.cacheBlocks else { return }
     throw InferenceError(
       code: .requestInvalid,

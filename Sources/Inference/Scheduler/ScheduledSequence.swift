@@ -39,8 +39,10 @@ struct ScheduledSequence {
   var state = State.waiting
   /// Prompt, and output so far.
   var tokens: [Int32]
-  /// The blocks of its tokens, in order.
+  /// The blocks of its tokens, in order; -1 in the place of one that has left the window.
   var blocks: [Int32] = []
+  /// Places from the first on of which all but those of the sinks have left the window.
+  var passed = 0
   /// Tokens that have keys and values.
   var computed = 0
   /// Blocks from the first on that are published.
@@ -91,6 +93,8 @@ struct ScheduledSequence {
   /// Tokens still to compute before the next one can be chosen; none where all are and the next one
   /// is still to be appended.
   var pending: Int { tokens.count - computed }
+  /// The blocks that it has.
+  var heldBlocks: [Int32] { passed == 0 ? blocks : blocks.filter { $0 >= 0 } }
   /// Whether it has work in steps.
   var isRunning: Bool { state == .running }
 

@@ -33,7 +33,7 @@ extension Scheduler {
   private func blocksHeldOnly(below priority: Int) -> Int {
     var users: [Int32: Int32] = [:]
     for sequence in sequences where sequence.isRunning && sequence.priority < priority {
-      for block in sequence.blocks { users[block, default: 0] += 1 }
+      for block in sequence.heldBlocks { users[block, default: 0] += 1 }
     }
     return users.count { pool.users[Int($0.key)] == $0.value }
   }
@@ -43,7 +43,7 @@ extension Scheduler {
     let blocks = sequences[index].blocks.count
     if sequences[index].state == .preempted {
       let running = sequences[..<index].count(where: \.isRunning)
-      return pool.blocks(for: sequences[index].tokens.count) - blocks + running
+      return max(mostBlocks(for: sequences[index].tokens.count) - blocks, 0) + running
     }
     let chunk = min(sequences[index].pending, limits.chunk, budget)
     return pool.blocks(for: sequences[index].computed + chunk) - blocks

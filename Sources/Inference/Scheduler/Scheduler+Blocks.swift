@@ -1,3 +1,5 @@
+import Tensors
+
 extension Scheduler {
   /// Adds a running sequence's next tokens to the step, as many as limits and blocks allow, and
   /// gives it the blocks for them. Where there is room for none, the lowest ranks are preempted, it
@@ -66,8 +68,9 @@ extension Scheduler {
 
   /// Takes all blocks from a sequence; the published ones are kept while there is room.
   mutating func releaseBlocks(_ index: Int) {
-    pool.release(all: sequences[index].blocks)
+    pool.release(all: sequences[index].heldBlocks)
     sequences[index].blocks.removeAll(keepingCapacity: true)
+    sequences[index].passed = 0
     sequences[index].published = 0
     sequences[index].computed = 0
   }
@@ -104,6 +107,23 @@ extension Scheduler {
     statistics.prefixHitTokens += found.count
   }
 
+  /// Gives back the blocks of tokens that no token to come sees, and leaves their places empty.
+  mutating func releaseOutOfWindow(_ index: Int) {
+    guard let window = limits.window else { return }
+    let end = window.firstKept(computed: sequences[index].computed) / pool.blockTokens
+    for place in sequences[index].passed..<max(end, sequences[index].passed)
+    where place >= pool.blocks(for: window.sinks) {
+      pool.release(sequences[index].blocks[place])
+      sequences[index].blocks[place] = -1
+    }
+    sequences[index].passed = max(end, sequences[index].passed)
+  }
+
+  /// The most blocks that a sequence of so many tokens has at a time.
+  func mostBlocks(for tokens: Int) -> Int {
+    limits.mostBlocks(for: tokens, blockTokens: pool.blockTokens)
+  }
+
   /// Makes a sequence's full blocks known to others, or uses theirs where they were first.
   mutating func publish(_ index: Int) {
     let size = pool.blockTokens
@@ -115,6 +135,18 @@ extension Scheduler {
         after: sequences[index].lastPublished, salt: sequences[index].salt)
       sequences[index].published += 1
     }
+  }
+}
+
+extension Scheduler.Limits {
+  /// The most blocks that a sequence of so many tokens has at a time.
+  package func mostBlocks(for tokens: Int, blockTokens: Int) -> Int {
+    func blocks(_ tokens: Int) -> Int { (tokens + blockTokens - 1) / blockTokens }
+    guard let window else { return blocks(tokens) }
+    let computing = min(chunk, self.tokens) + drafts
+    // One more, as it need not begin where a block does.
+    return min(
+      blocks(tokens), blocks(window.sinks) + blocks(window.mostKept(computing: computing)) + 1)
   }
 }
 

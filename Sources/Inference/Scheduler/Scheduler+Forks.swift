@@ -1,3 +1,5 @@
+import Tensors
+
 /// A block whose content is to be copied over that of another one.
 package struct BlockCopy: Hashable {
   package var from: Int32
@@ -25,16 +27,22 @@ extension Scheduler {
     // What it was forked from goes before it.
     guard sequences[from].isRunning else { return nil }
     let computed = min(sequences[from].computed, count)
+    // What it would see that has left the window of the other one is to be computed again.
+    if let window = limits.window,
+      window.firstRead(at: computed) / pool.blockTokens < sequences[from].passed
+    {
+      return nil
+    }
     let full = computed / pool.blockTokens
     var copy: BlockCopy?
     var blocks = Array(sequences[from].blocks.prefix(full))
-    for block in blocks { pool.retain(block) }
+    for block in blocks where block >= 0 { pool.retain(block) }
     if computed % pool.blockTokens > 0 {
       while pool.available == 0, let last = sequences.lastIndex(where: \.isRunning), last > index {
         preempt(last)
       }
       guard let block = pool.take() else {
-        pool.release(all: blocks)
+        pool.release(all: blocks.filter { $0 >= 0 })
         return nil
       }
       copy = BlockCopy(from: sequences[from].blocks[full], to: block)
@@ -43,6 +51,7 @@ extension Scheduler {
     sequences[index].blocks.append(contentsOf: blocks)
     sequences[index].state = .running
     sequences[index].computed = computed
+    sequences[index].passed = sequences[from].passed
     sequences[index].published = min(sequences[from].published, full)
     return copy
   }

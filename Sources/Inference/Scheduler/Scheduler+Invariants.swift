@@ -1,7 +1,7 @@
 extension Scheduler {
   /// What is wrong between two steps; `nil` if nothing is. For tests.
   package var problem: String? {
-    if let problem = pool.problem(users: sequences.map(\.blocks)) { return problem }
+    if let problem = pool.problem(users: sequences.map(\.heldBlocks)) { return problem }
     for (earlier, later) in zip(sequences, sequences.dropFirst()) where !earlier.precedes(later) {
       return "sequence \(later.id) stands behind \(earlier.id), which it goes before"
     }
@@ -20,6 +20,10 @@ extension Scheduler {
       if sequence.blocks.count != pool.blocks(for: sequence.computed) {
         return "sequence \(sequence.id) has \(sequence.blocks.count) blocks for "
           + "\(sequence.computed) tokens"
+      }
+      let most = mostBlocks(for: sequence.tokenLimit)
+      if sequence.heldBlocks.count > most {
+        return "sequence \(sequence.id) holds \(sequence.heldBlocks.count) blocks, over \(most)"
       }
       if sequence.pending < 0 { return "sequence \(sequence.id) has computed unknown tokens" }
       if sequence.published != sequence.computed / pool.blockTokens {

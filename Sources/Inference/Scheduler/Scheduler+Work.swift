@@ -1,3 +1,5 @@
+package import Tensors
+
 extension Scheduler {
   /// How much a step may hold.
   package struct Limits: Hashable {
@@ -7,11 +9,14 @@ extension Scheduler {
     package var chunk: Int
     /// Drafted tokens of all sequences in a step.
     package var drafts: Int
+    /// What a token sees of those before it, if not all: blocks of nothing else are given back.
+    package var window: AttentionWindow?
 
-    package init(tokens: Int, chunk: Int, drafts: Int = 0) {
+    package init(tokens: Int, chunk: Int, drafts: Int = 0, window: AttentionWindow? = nil) {
       self.tokens = tokens
       self.chunk = chunk
       self.drafts = drafts
+      self.window = window
     }
   }
 

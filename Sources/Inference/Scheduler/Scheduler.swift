@@ -14,6 +14,8 @@
 /// gets room for them as far as nobody else's token or block is taken for it and half of the budget
 /// is left to prompts, and gives back the blocks of those that were not accepted.
 ///
+/// Where tokens see a window only, the blocks before it are given back as it moves on.
+///
 /// Where the next token is not chosen at once, a sequence rests with all its tokens computed, until it
 /// is appended; it can be forked meanwhile, and the fork shares its blocks.
 ///
@@ -57,7 +59,7 @@ package struct Scheduler {
   /// Forgets a sequence and takes its blocks back; nothing happens if it is not known.
   package mutating func remove(_ sequence: UInt64) {
     guard let index = index(of: sequence) else { return }
-    pool.release(all: sequences.remove(at: index).blocks)
+    pool.release(all: sequences.remove(at: index).heldBlocks)
   }
 
   /// The next step's work; empty only when there are no sequences.
@@ -121,6 +123,7 @@ package struct Scheduler {
       pool.release(sequences[index].blocks.removeLast())
     }
     publish(index)
+    releaseOutOfWindow(index)
   }
 
   /// A sequence's tokens so far; empty if it is not known.
@@ -133,7 +136,8 @@ package struct Scheduler {
     index(of: sequence).map { sequences[$0].computed } ?? 0
   }
 
-  /// The blocks of a sequence's tokens, in order; none while it waits.
+  /// The blocks of a sequence's tokens, in order, -1 for those that have left the window; none while
+  /// it waits.
   package func blocks(of sequence: UInt64) -> [Int32] {
     index(of: sequence).map { sequences[$0].blocks } ?? []
   }

@@ -56,8 +56,8 @@ final class DraftModel {
     do {
       pass = try DecoderPass(
         weights: model.weights, configuration: model.configuration, compute: target.compute,
-        pool: target.pool, cache: cache, contextLength: contextLength, maxTokens: maxTokens,
-        maxLogitRows: options.maxSequences)
+        pool: target.pool, cache: cache, window: target.window, contextLength: contextLength,
+        maxTokens: maxTokens, maxLogitRows: options.maxSequences)
     } catch {
       throw InferenceError(error)
     }
@@ -65,7 +65,8 @@ final class DraftModel {
 
   /// Drafts tokens for each request, as the target's sampler would choose them from the draft's
   /// logits with the target's own random numbers. None for a sequence of which more tokens are
-  /// missing than a step may hold: these are caught up with, as many as fit. A sequence goes on as
+  /// missing than a step may hold: these are caught up with, as many as fit. Nor for one of which
+  /// tokens are missing whose blocks have left the window. A sequence goes on as
   /// long as it is wanted, each time with what was drafted for it.
   func draft(
     _ requests: [Request], takings: [UInt32], goesOn: (Request, [DraftedToken]) -> Bool
@@ -75,7 +76,7 @@ final class DraftModel {
     var rows: [Int] = []
     var active: [Int] = []
     for (index, request) in requests.enumerated() {
-      let start = computedTokens(request, takings: takings)
+      guard let start = computedTokens(request, takings: takings) else { continue }
       let count = min(request.tokens.count - start, maxTokens - batch.count)
       // Also where none fits: what was noted earlier may be of blocks that it has no more.
       note(request, computed: start + count, takings: takings)
@@ -115,13 +116,16 @@ final class DraftModel {
     return drafts
   }
 
+  /// Takes note of a step in which nobody wanted a draft.
+  func passOver() { cost.pass() }
+
   /// Takes note of how many of a sequence's tokens have keeping keys and values, in the blocks that
   /// it had when they were computed: what was computed for rejected ones is void.
   func settle(_ sequence: RunningSequence, computed: Int, blocks: [Int32], takings: [UInt32]) {
     sequence.draftProgress.computed = min(sequence.draftProgress.computed, computed)
     let whole = sequence.draftProgress.computed / blockTokens
     for block in blocks.prefix(whole).reversed() {
-      guard filled[Int(block)] != takings[Int(block)] else { break }
+      guard block >= 0, filled[Int(block)] != takings[Int(block)] else { break }
       filled[Int(block)] = takings[Int(block)]
     }
     setTail(sequence, blocks, takings)
@@ -143,12 +147,17 @@ final class DraftModel {
     sequence.draftProgress.taking = tail < 0 ? 0 : takings[Int(tail)]
   }
 
-  /// Tokens from the first on that need not be computed again. The last one always is, for its
-  /// logits.
-  private func computedTokens(_ request: Request, takings: [UInt32]) -> Int {
+  /// Tokens from the first on that need not be computed again; `nil` where it would have to be and
+  /// cannot. The last one always is, for its logits.
+  private func computedTokens(_ request: Request, takings: [UInt32]) -> Int? {
     let progress = request.sequence.draftProgress
     var computed = 0
+    var lost = 0
     for (place, block) in request.blocks.enumerated() {
+      guard block >= 0 else {
+        lost = (place + 1) * blockTokens
+        continue
+      }
       guard filled[Int(block)] != takings[Int(block)] else {
         computed = (place + 1) * blockTokens
         continue
@@ -158,7 +167,11 @@ final class DraftModel {
       }
       break
     }
-    return min(computed, request.tokens.count - 1)
+    let start = min(computed, request.tokens.count - 1)
+    guard lost == 0 || pass.window.map({ $0.firstRead(at: start) >= lost }) ?? false else {
+      return nil
+    }
+    return start
   }
 
   private func choose(

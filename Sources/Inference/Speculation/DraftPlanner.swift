@@ -11,16 +11,18 @@ package enum DraftPlanner {
   /// - Parameters:
   ///   - chances: for each sequence the chances of its tokens, one behind the other: each that it and
   ///     all before it are accepted.
-  ///   - base: tokens that the step has anyway, each with a token of output.
+  ///   - base: tokens that the step has anyway.
+  ///   - output: tokens of output that it brings without these; as many as `base` unless told.
   ///   - budget: the most drafted tokens.
   ///   - spent: seconds that have gone into the step already.
   ///   - step: seconds of a step of so many tokens.
   package static func plan(
-    _ chances: [[Double]], base: Int, budget: Int, spent: Double = 0, step: (Int) -> Double
+    _ chances: [[Double]], base: Int, output: Double? = nil, budget: Int, spent: Double = 0,
+    step: (Int) -> Double
   ) -> [Int] {
     var counts = Array(repeating: 0, count: chances.count)
     var best = counts
-    var output = Double(base)
+    var output = output ?? Double(base)
     var rate = output / (step(base) + spent)
     var disappointments = 0
     for drafted in stride(from: 1, through: budget, by: 1) {
@@ -57,7 +59,7 @@ package enum DraftPlanner {
       let seconds = step(base)
       let rate = Double(base) / max(seconds, .leastNormalMagnitude)
       let each = Double(max(drafting, 1))
-      leastChance = rate * (step(base + drafting) - seconds) / each
+      leastChance = rate * max(step(base + drafting) - seconds, 0) / each
       passCost = rate * pass(drafting) / each
     }
 

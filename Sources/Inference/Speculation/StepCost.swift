@@ -4,8 +4,8 @@ import Tensors
 ///
 /// Steps near one another in size share a place; between places costs are interpolated, and beyond
 /// them a token is taken to cost three hundredths of a step, until it is known better. A machine that
-/// becomes slower or faster does so for all sizes: its pace is followed at once, and the sizes are
-/// compared at the same pace. What was not measured for long is forgotten.
+/// becomes slower or faster does so for all sizes: its pace is followed within a few steps, and the sizes
+/// are compared at the same pace. What was not measured for long is forgotten.
 package struct StepCost {
   private static let sizes = [1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128]
   private static let tokenShare = 0.03
@@ -14,8 +14,10 @@ package struct StepCost {
   /// one of the size.
   private static let paceWeight = 0.2
   private static let sizeWeight = 0.02
-  /// A step that differs by more than this from what was expected had another reason.
+  /// A step that differs by more than this from what was expected had another reason, in part at least.
   private static let mostChange = 1.25
+  /// So few steps of a size may have been slow ones all.
+  private static let newCount = 4
 
   private struct Measured {
     var tokens: Double
@@ -47,18 +49,27 @@ package struct StepCost {
     old.step = steps
     let weight = max(1 / Double(old.count), Self.sizeWeight)
     let change = seconds / expected
-    if change < 1 / Self.mostChange {
-      // Nothing makes a step faster than it is: what was known was wrong.
+    if old.count <= Self.newCount, change < 1 / Self.mostChange {
+      // Nothing makes a step faster than it is: what little was known was wrong.
       old.seconds *= change
     } else {
+      let bounded = min(max(change, 1 / Self.mostChange), Self.mostChange)
       // What few steps say of a size is no measure of the pace.
       let paceWeight = Self.paceWeight * (1 - weight)
-      pace *= Self.power(min(change, Self.mostChange), paceWeight)
-      old.seconds *= Self.power(min(change, Self.mostChange), (1 - paceWeight) * weight)
+      pace *= Self.power(bounded, paceWeight)
+      old.seconds *= Self.power(bounded, (1 - paceWeight) * weight)
     }
     old.tokens += (Double(tokens) - old.tokens) * weight
     measured[place] = old
+    // The sizes take over what the pace has gone up and down: neither runs away.
+    if !(0.5...2).contains(pace) {
+      for place in measured.indices { measured[place]?.seconds *= pace }
+      pace = 1
+    }
   }
+
+  /// Takes note of a step that is no measure of any size, so that what was measured grows older.
+  package mutating func pass() { steps += 1 }
 
   private static func power(_ base: Double, _ exponent: Double) -> Double {
     Compute.exp(exponent * Compute.log(base))

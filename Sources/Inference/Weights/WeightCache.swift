@@ -14,7 +14,7 @@ public struct WeightCache: Sendable, Hashable {
   public var folder: String
   /// Models whose packed weights take fewer bytes are not kept: packing them takes no time.
   public var leastBytes: Int
-  /// The most bytes of all files together: those that were not used for longest go first.
+  /// The most bytes of all files together: those that were not loaded for longest go first.
   public var mostBytes: Int
   /// Seconds that a model file must have been left alone before its times are relied on to tell
   /// whether it was changed: more than the coarsest clock of a file system in use (2, of FAT).
@@ -55,7 +55,7 @@ public struct WeightCache: Sendable, Hashable {
             try? Data(Self.note(fingerprint, identity).utf8).write(
               to: URL(fileURLWithPath: path + Self.noteSuffix), options: .atomic)
           }
-          // Its time tells when it was used last.
+          // Its time tells when it was loaded last.
           utimes(path, nil)
           return Place(memory: file, file: file)
         }
@@ -145,17 +145,23 @@ public struct WeightCache: Sendable, Hashable {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
     for name in names {
       let path = "\(folder)/\(name)"
-      if name.contains(".packed.part-") {
-        if WeightFile.isAbandoned(path) { unlink(path) }
-      } else if name.hasSuffix(Self.noteSuffix) {
+      if Self.isPart(name) {
+        WeightFile.remove(abandoned: path)
+      } else if name.hasSuffix(".packed" + Self.noteSuffix) {
         let file = path.dropLast(Self.noteSuffix.count)
         if !FileManager.default.fileExists(atPath: String(file)) { unlink(path) }
-      } else if name.hasSuffix(".packed"), let file = try? WeightFile(opening: path),
+      } else if name.hasSuffix(".packed"),
+        let file = try? WeightFile(opening: path, marksUse: false),
         !FileManager.default.fileExists(atPath: file.contents.model)
       {
         unlink(path)
       }
     }
+  }
+
+  /// Whether this is the name of a file in the making.
+  private static func isPart(_ name: String) -> Bool {
+    name.wholeMatch(of: /.+\.packed\.part-[0-9]+-[0-9]+/) != nil
   }
 
   /// Removes files as many as it takes for so many bytes more, if that is enough: first the one that
@@ -167,13 +173,12 @@ public struct WeightCache: Sendable, Hashable {
     }
     var total = 0
     var files: [(path: String, status: stat)] = []
-    for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-    where name.contains(".packed") && !name.hasSuffix(Self.noteSuffix) {
+    for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] {
       let path = "\(folder)/\(name)"
       // Whatever else lies there is somebody's, and neither counts nor goes.
       let isWhole = name.hasSuffix(".packed") && WeightFile.hasMagic(path)
       var status = stat()
-      guard isWhole || name.contains(".packed.part-"), lstat(path, &status) == 0 else { continue }
+      guard isWhole || Self.isPart(name), lstat(path, &status) == 0 else { continue }
       total += Int(status.st_size)
       // Files in the making and in use count, and stay.
       if isWhole, WeightFile.isAbandoned(path) { files.append((path, status)) }
@@ -186,12 +191,12 @@ public struct WeightCache: Sendable, Hashable {
         < ($1.path == new ? 0 : 1, $1.status.st_mtim.tv_sec, $1.status.st_mtim.tv_nsec)
     }
     for file in files where total > mostBytes - needed {
-      guard unlink(file.path) == 0 else { continue }
+      guard WeightFile.remove(abandoned: file.path) else { continue }
       unlink(file.path + Self.noteSuffix)
       total -= Int(file.status.st_size)
     }
     guard total <= mostBytes - needed else {
-      throw WeightFile.Failure("its older files cannot be removed to keep its limit")
+      throw WeightFile.Failure("its older files could not be removed to keep its limit")
     }
   }
 

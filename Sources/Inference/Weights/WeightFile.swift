@@ -78,7 +78,7 @@ final class WeightFile: WeightMemory {
   // MARK: A file that is there
 
   /// Maps a whole file; throws where there is none, or anything else.
-  convenience init(opening path: String) throws(Failure) {
+  convenience init(opening path: String, marksUse: Bool = true) throws(Failure) {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
     guard descriptor >= 0 else { throw Failure(errno: errno) }
     var isKept = false
@@ -99,8 +99,7 @@ final class WeightFile: WeightMemory {
       munmap(map, bytes)
       throw Failure("not a file of packed weights of this version, or a damaged one")
     }
-    // Tells others that it is in use, as long as it is open.
-    _ = flock(descriptor, LOCK_SH | LOCK_NB)
+    if marksUse { Self.markInUse(descriptor) }
     isKept = true
     self.init(path, contents, map: map, bytes: bytes, descriptor: descriptor, making: nil)
   }
@@ -204,13 +203,14 @@ final class WeightFile: WeightMemory {
       mprotect(map, mapBytes, PROT_READ) == 0, rename(making.partPath, path) == 0
     else { throw Failure(errno: errno) }
     self.making = nil
-    _ = flock(descriptor, LOCK_SH | LOCK_NB)
+    Self.markInUse(descriptor)
     takeLargePages()
   }
 
   /// Lets go of what was written, which came into memory 4 KiB at a time, and reads it back. Where the
   /// file system can, what is read of a mapping like this comes in pages of 2 MiB, and is faster to
-  /// reach, for every process that maps the file as long as it stays in memory.
+  /// reach, for every process that maps the file as long as it stays in memory. It takes as long as
+  /// reading the file, once a model.
   private func takeLargePages() {
     madvise(map, mapBytes, Int32(MADV_HUGEPAGE))
     madvise(map, mapBytes, Int32(MADV_DONTNEED))
@@ -222,11 +222,30 @@ final class WeightFile: WeightMemory {
   /// Linux's `MADV_POPULATE_READ`, which older headers lack.
   private static let populateRead: Int32 = 22
 
-  /// Whether nobody makes or has open the file, or the part of one, under this name.
-  static func isAbandoned(_ path: String) -> Bool {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
-    guard descriptor >= 0 else { return false }
+  /// Tells others that a file is in use, as long as it is open. Who looks whether it is holds it for a
+  /// moment only.
+  private static func markInUse(_ descriptor: Int32) {
+    while flock(descriptor, LOCK_SH) != 0, errno == EINTR {}
+  }
+
+  /// Removes the file, or the part of one, under this name unless a process makes it or has it open;
+  /// returns whether it did.
+  @discardableResult
+  static func remove(abandoned path: String) -> Bool {
+    withAbandoned(path) { unlink(path) == 0 } ?? false
+  }
+
+  /// Whether nobody makes or has open the file under this name.
+  static func isAbandoned(_ path: String) -> Bool { withAbandoned(path) { true } ?? false }
+
+  /// Does something while nobody can begin to use a file; `nil` where one is using it. Where the file
+  /// system knows no locks, nobody can say that he is.
+  private static func withAbandoned<Result>(_ path: String, _ body: () -> Result) -> Result? {
+    // For writing, as file systems of the network ask for it.
+    let descriptor = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+    guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }
-    return flock(descriptor, LOCK_EX | LOCK_NB) == 0
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK else { return nil }
+    return body()
   }
 }

@@ -24,7 +24,8 @@ struct ModelFlags: ParsableArguments {
     help: ArgumentHelp(
       """
       How keys and values are stored: f32, f16, bf16 or int8; layers of their own after it, as in \
-      int8,0-1=f32. What is rounded changes the text.
+      int8,0-1=f32; a window of tokens, as in f16,window=4+1024 (the first 4 and the last 1024). \
+      What is rounded or left out changes the text.
       """,
       valueName: "type"))
   var keyValueStorage = KeyValueStorage(.f32)
