@@ -2,8 +2,9 @@ import CKernels
 
 /// Which of the tokens before it a token sees: the last ones, and the very first.
 ///
-/// A model reads on for long in a cache of a fixed size. Without the first few tokens, which collect
-/// what attention has left over, its text soon falls apart.
+/// A text grows in a cache of a fixed size. Without the first few tokens, which collect what attention
+/// has left over, it soon falls apart. Positions stay those in the text, so that it ends where the
+/// model's context does.
 /// Sources: Longformer (Beltagy et al., 2020) for the window, StreamingLLM (Xiao et al., 2023) for the
 /// first tokens, the attention sinks.
 public struct AttentionWindow: Sendable, Hashable {
@@ -35,10 +36,14 @@ public struct AttentionWindow: Sendable, Hashable {
     max(position + 1 - tokens, 0) / Self.step * Self.step
   }
 
-  /// The first of the last tokens to keep where so many are computed: as if it were a step fewer, for
-  /// a draft model that is a little behind.
-  package func firstKept(computed: Int) -> Int { firstRead(at: max(computed - Self.step, 0)) }
+  /// The first of the last tokens to keep where so many are computed, in blocks of a size: as if it were
+  /// a step or a block fewer, for a draft model that is a little behind.
+  package func firstKept(computed: Int, blockTokens: Int) -> Int {
+    firstRead(at: max(computed - max(Self.step, blockTokens), 0))
+  }
 
   /// The most tokens that are kept while `count` more are computed, without the sinks.
-  package func mostKept(computing count: Int) -> Int { tokens + 2 * Self.step + count }
+  package func mostKept(computing count: Int, blockTokens: Int) -> Int {
+    tokens + Self.step + max(Self.step, blockTokens) + count
+  }
 }

@@ -276,10 +276,11 @@ struct DraftingTests {
         (1, 0.01, false), (4, 0.01, true), (nil, 0.001, false), (nil, 0.1, true), (nil, 0.1, false),
       ] as [(Int?, Double, Bool)] {
         var options = EngineOptions(
-          maxSequences: 6, prefillChunk: 32, contextLength: 256, threads: 2, kvBlockTokens: 16)
+          maxSequences: 6, prefillChunk: 32, contextLength: 512, threads: 2, kvBlockTokens: 16)
         if isTight {
           let probe = try Engine(model: model, draft: model, options: options)
-          options.kvCacheBytes = probe.statistics.kvBlockBytes * 21
+          options.kvCacheBytes =
+            probe.statistics.kvBlockBytes * (storage.contains("window") ? 21 : 33)
         }
         let engine = try Engine(model: model, draft: model, options: options)
         engine.assume(
@@ -287,7 +288,12 @@ struct DraftingTests {
         var waiting = try TalePrompts.requests(model, count: 10).map { request in
           var request = request
           request.options.outputs = request.options.temperature > 0 ? 2 : 1
-          request.options.maxTokens += 100
+          // Long enough that through a window the first blocks are given back, and then all in some.
+          request.options.maxTokens += 170
+          // A prompt that is so before anything is drafted.
+          if request.sequence % 5 == 0 {
+            request.promptTokens += (0..<220).map { Int32(300 + $0 * 31 % 600) }
+          }
           request.speculation = Speculation(.draft, tokens: tokens)
           // A text that nobody can guess, so that much is rejected, and has to be forgotten.
           if request.sequence % 4 < 2 {

@@ -143,10 +143,12 @@ struct WindowTests {
     #expect(error?.context["field"] == "kvCacheBytes")
   }
 
-  @Test("Logits are those of all tokens as long as the window reaches, and then others")
-  func logits() throws {
+  @Test(
+    "Logits are those of all tokens as long as the window reaches, and then others",
+    arguments: ["f32,window=100", "f32,window=4+100"])
+  func logits(storage: String) throws {
     let plain = try Self.draft("f32")
-    let model = try Self.draft("f32,window=100")
+    let model = try Self.draft(storage)
     let tokens = (0..<400).map { Int32(300 + $0 * 7 % 280) }
     let options = EngineOptions(
       maxSequences: 1, prefillChunk: 64, contextLength: 512, threads: 2, kvBlockTokens: 16)

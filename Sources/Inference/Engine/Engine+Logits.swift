@@ -4,8 +4,8 @@ import Tensors
 extension Engine {
   /// The logits after every token of a text: float32, [tokens][vocabulary].
   ///
-  /// `chunk` tokens are computed at a time (`nil` for as many as a step may hold); it changes
-  /// nothing in the result. Throws `requestInvalid` or `promptTooLong` for tokens that cannot be
+  /// `chunk` tokens are computed at a time, at most as many as a step may hold, or through a window as
+  /// a chunk of a prompt (`nil` for as many as that); it changes nothing in the result. Throws `requestInvalid` or `promptTooLong` for tokens that cannot be
   /// run, and `noRoom` where sequences in flight leave too little of the cache.
   public func logits(tokens: [Int32], chunk: Int? = nil) throws(InferenceError) -> [Float] {
     var result: [Float] = []
@@ -51,8 +51,9 @@ extension Engine {
     for start in stride(from: 0, to: tokens.count, by: size) {
       let end = min(start + size, tokens.count)
       if let window {
+        let sinks = scheduler.pool.blocks(for: window.sinks)
         let passed = window.firstRead(at: start) / options.kvBlockTokens
-        for place in scheduler.pool.blocks(for: window.sinks)..<passed where blocks[place] >= 0 {
+        for place in sinks..<max(passed, sinks) where blocks[place] >= 0 {
           scheduler.pool.release(blocks[place])
           blocks[place] = -1
         }

@@ -77,7 +77,7 @@ extension Engine {
         if !found.tokens.isEmpty { plan.found[id] = found }
       }
       if let tokens = speculation.tokens {
-        let usesModel = draft != nil && speculation.method != .lookup
+        let usesModel = speculation.method != .lookup && canDraft(id, sequence)
         let count = plan.found[id]?.tokens.count ?? (usesModel ? tokens : 0)
         if count > 0 { plan.counts[id] = count }
       } else {
@@ -97,7 +97,7 @@ extension Engine {
     plan.worth = DraftPlanner.Worth(
       base: base, drafting: open.count, step: stepSeconds, pass: passSeconds)
     let chances = open.map { id, sequence in
-      let usesModel = draft != nil && sequence.request.speculation.method != .lookup
+      let usesModel = sequence.request.speculation.method != .lookup && canDraft(id, sequence)
       let wishes = usesModel ? wishes(of: sequence, plan.worth) : []
       guard let found = plan.found[id] else { return wishes }
       let own = chance(DraftSource(match: found.match), sequence)
@@ -111,6 +111,19 @@ extension Engine {
       chances, base: base, output: Double(decoding), budget: scheduler.limits.drafts - fixed,
       step: stepSeconds)
     for (each, count) in zip(open, counts) where count > 0 { plan.counts[each.id] = count }
+  }
+
+  /// Whether there is a draft model that can draft for a sequence.
+  private func canDraft(_ id: UInt64, _ sequence: RunningSequence) -> Bool {
+    draft?.canDraft(draftRequest(id, sequence, count: 1), takings: scheduler.pool.takings) ?? false
+  }
+
+  private func draftRequest(
+    _ id: UInt64, _ sequence: RunningSequence, count: Int
+  ) -> DraftModel.Request {
+    DraftModel.Request(
+      sequence: sequence, tokens: scheduler.tokens(of: id), blocks: scheduler.blocks(of: id),
+      count: count)
   }
 
   /// The chances of as many tokens of the draft model as would pay if it were sure of each.
@@ -152,10 +165,7 @@ extension Engine {
         let source = DraftSource(match: found.match)
         drafts[index] = found.tokens.prefix(work.drafts).map { DraftedToken($0, source) }
       } else if let sequence = sequences[work.sequence] {
-        requests.append(
-          DraftModel.Request(
-            sequence: sequence, tokens: scheduler.tokens(of: work.sequence),
-            blocks: scheduler.blocks(of: work.sequence), count: work.drafts))
+        requests.append(draftRequest(work.sequence, sequence, count: work.drafts))
         places.append(index)
       }
     }
@@ -165,7 +175,7 @@ extension Engine {
       }
       for (place, tokens) in zip(places, made) { drafts[place] = tokens }
     }
-    if requests.isEmpty {
+    if requests.isEmpty, works.contains(where: { !$0.isPrefill }) {
       draft?.passOver()
       speculationRecord.shares.fade()
     }

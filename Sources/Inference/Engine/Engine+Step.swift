@@ -32,7 +32,7 @@ extension Engine {
     }
     for work in works where !work.isLast { scheduler.postprocess(work) }
     outputs += postprocess(decisions, verdicts)
-    speculationRecord.acceptance.endStep()
+    if works.contains(where: { !$0.isPrefill }) { speculationRecord.acceptance.endStep() }
     for decision in decisions { decision.sequence.acceptance.endStep() }
     count(works, outputs, seconds: (clock.now - start) / .seconds(1))
     return outputs

@@ -110,7 +110,9 @@ extension Scheduler {
   /// Gives back the blocks of tokens that no token to come sees, and leaves their places empty.
   mutating func releaseOutOfWindow(_ index: Int) {
     guard let window = limits.window else { return }
-    let end = window.firstKept(computed: sequences[index].computed) / pool.blockTokens
+    let kept = window.firstKept(
+      computed: sequences[index].computed, blockTokens: pool.blockTokens)
+    let end = kept / pool.blockTokens
     for place in sequences[index].passed..<max(end, sequences[index].passed)
     where place >= pool.blocks(for: window.sinks) {
       pool.release(sequences[index].blocks[place])
@@ -145,8 +147,8 @@ extension Scheduler.Limits {
     guard let window else { return blocks(tokens) }
     let computing = min(chunk, self.tokens) + drafts
     // One more, as it need not begin where a block does.
-    return min(
-      blocks(tokens), blocks(window.sinks) + blocks(window.mostKept(computing: computing)) + 1)
+    let kept = window.mostKept(computing: computing, blockTokens: blockTokens)
+    return min(blocks(tokens), blocks(window.sinks) + blocks(kept) + 1)
   }
 }
 

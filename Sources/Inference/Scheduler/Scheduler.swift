@@ -41,6 +41,8 @@ package struct Scheduler {
 
   /// No sequences yet, and all blocks of a pool for them.
   package init(limits: Limits, pool: BlockPool) {
+    precondition(
+      limits.window == nil || !pool.cachesPrefixes, "what has left a window cannot be shared")
     self.limits = limits
     self.pool = pool
   }

@@ -76,7 +76,10 @@ final class DraftModel {
     var rows: [Int] = []
     var active: [Int] = []
     for (index, request) in requests.enumerated() {
-      guard let start = computedTokens(request, takings: takings) else { continue }
+      guard let start = computedTokens(request, takings: takings) else {
+        note(request, computed: 0, takings: takings)
+        continue
+      }
       let count = min(request.tokens.count - start, maxTokens - batch.count)
       // Also where none fits: what was noted earlier may be of blocks that it has no more.
       note(request, computed: start + count, takings: takings)
@@ -116,6 +119,12 @@ final class DraftModel {
     return drafts
   }
 
+  /// Whether it has what is needed to go on with a sequence, or can compute it: not where blocks have
+  /// left the window before it came to them.
+  func canDraft(_ request: Request, takings: [UInt32]) -> Bool {
+    pass.window == nil || computedTokens(request, takings: takings) != nil
+  }
+
   /// Takes note of a step in which nobody wanted a draft.
   func passOver() { cost.pass() }
 
@@ -152,12 +161,8 @@ final class DraftModel {
   private func computedTokens(_ request: Request, takings: [UInt32]) -> Int? {
     let progress = request.sequence.draftProgress
     var computed = 0
-    var lost = 0
-    for (place, block) in request.blocks.enumerated() {
-      guard block >= 0 else {
-        lost = (place + 1) * blockTokens
-        continue
-      }
+    let lost = request.blocks.lastIndex { $0 < 0 }.map { ($0 + 1) * blockTokens } ?? 0
+    for (place, block) in request.blocks.enumerated() where block >= 0 {
       guard filled[Int(block)] != takings[Int(block)] else {
         computed = (place + 1) * blockTokens
         continue

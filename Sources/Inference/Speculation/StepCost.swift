@@ -4,7 +4,7 @@ import Tensors
 ///
 /// Steps near one another in size share a place; between places costs are interpolated, and beyond
 /// them a token is taken to cost three hundredths of a step, until it is known better. A machine that
-/// becomes slower or faster does so for all sizes: its pace is followed within a few steps, and the sizes
+/// becomes slower or faster does so for all sizes: its pace is followed, by a twentieth a step at most, and the sizes
 /// are compared at the same pace. What was not measured for long is forgotten.
 package struct StepCost {
   private static let sizes = [1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128]

@@ -154,7 +154,7 @@ public struct WeightCache: Sendable, Hashable {
         let file = try? WeightFile(opening: path, marksUse: false),
         !FileManager.default.fileExists(atPath: file.contents.model)
       {
-        unlink(path)
+        WeightFile.remove(abandoned: path)
       }
     }
   }

@@ -225,7 +225,13 @@ final class WeightFile: WeightMemory {
   /// Tells others that a file is in use, as long as it is open. Who looks whether it is holds it for a
   /// moment only.
   private static func markInUse(_ descriptor: Int32) {
-    while flock(descriptor, LOCK_SH) != 0, errno == EINTR {}
+    var tries = 0
+    while flock(descriptor, LOCK_SH | LOCK_NB) != 0, errno == EWOULDBLOCK || errno == EINTR,
+      tries < 100
+    {
+      usleep(100)
+      tries += 1
+    }
   }
 
   /// Removes the file, or the part of one, under this name unless a process makes it or has it open;
@@ -245,7 +251,15 @@ final class WeightFile: WeightMemory {
     let descriptor = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
     guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }
-    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK else { return nil }
+    let knowsNoLocks = [EOPNOTSUPP, ENOSYS, EINVAL]
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 || knowsNoLocks.contains(errno) else {
+      return nil
+    }
+    // Another file may have taken the name meanwhile.
+    var (opened, named) = (stat(), stat())
+    guard fstat(descriptor, &opened) == 0, lstat(path, &named) == 0,
+      (opened.st_dev, opened.st_ino) == (named.st_dev, named.st_ino)
+    else { return nil }
     return body()
   }
 }
