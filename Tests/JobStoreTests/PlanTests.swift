@@ -139,11 +139,19 @@ import Testing
 
   /// How many pages a statement that is explained has looked at.
   static func pages(of explained: Statement, on connection: Connection) async throws -> Int {
+    try await Self.explained(explained, on: connection).pages
+  }
+
+  /// The same, with the plan.
+  static func explained(
+    _ explained: Statement, on connection: Connection
+  ) async throws -> (pages: Int, plan: String) {
     let row = try #require(try await connection.query(explained).first)
     let text: String = try row.decode(0)
     let plan = try JSONSerialization.jsonObject(with: Data(text.utf8))
     let root = try #require(nodes(in: plan).first { $0["Node Type"] != nil })
-    return (root["Shared Hit Blocks"] as? Int ?? 0) + (root["Shared Read Blocks"] as? Int ?? 0)
+    let pages = (root["Shared Hit Blocks"] as? Int ?? 0) + (root["Shared Read Blocks"] as? Int ?? 0)
+    return (pages, text)
   }
 
   private static func nodes(in value: Any) -> [[String: Any]] {

@@ -14,6 +14,13 @@ struct AttentionFixture {
   var values: [[Float]]
   let queries: [Float]
 
+  typealias Shape = (group: Int, dimension: Int, length: Int, tokens: Int)
+
+  init(_ shape: Shape) {
+    self.init(
+      group: shape.group, dimension: shape.dimension, length: shape.length, tokens: shape.tokens)
+  }
+
   init(group: Int, dimension: Int, length: Int, tokens: Int = 1) {
     var numbers = SeededNumbers(seed: UInt64(group * 1_000_000 + dimension * 10_000 + length))
     self.group = group

@@ -7,7 +7,7 @@ import Testing
 struct AttentionTests {
   typealias Fixture = AttentionFixture
 
-  static let cases: [(group: Int, dimension: Int, length: Int, tokens: Int)] = [
+  static let cases: [Fixture.Shape] = [
     (1, 8, 1, 1), (2, 8, 15, 1), (3, 24, 16, 8), (4, 64, 17, 2), (5, 80, 100, 7), (3, 16, 66, 8),
     (8, 128, 511, 3), (4, 64, 512, 1), (3, 64, 515, 8), (1, 32, 513, 5), (2, 64, 1_300, 8),
   ]
@@ -28,10 +28,9 @@ struct AttentionTests {
 
   @Test("So they do however keys and values are stored", arguments: cases, KeyValueType.allCases)
   func sameBitsStored(
-    shape: (group: Int, dimension: Int, length: Int, tokens: Int), type: KeyValueType
+    shape: Fixture.Shape, type: KeyValueType
   ) throws {
-    let fixture = Fixture(
-      group: shape.group, dimension: shape.dimension, length: shape.length, tokens: shape.tokens)
+    let fixture = Fixture(shape)
     let reference = bits(try fixture.run(.scalar, blockTokens: 32, type: type))
     for path in fastPaths {
       for together in [3, 8] {
@@ -45,10 +44,9 @@ struct AttentionTests {
     "What is stored is rounded to the nearest, and nothing else changes", arguments: cases,
     [KeyValueType.f16, .bf16, .int8])
   func rounds(
-    shape: (group: Int, dimension: Int, length: Int, tokens: Int), type: KeyValueType
+    shape: Fixture.Shape, type: KeyValueType
   ) throws {
-    let fixture = Fixture(
-      group: shape.group, dimension: shape.dimension, length: shape.length, tokens: shape.tokens)
+    let fixture = Fixture(shape)
     let stored = try fixture.run(.auto, blockTokens: 16, type: type)
     let rounded = try fixture.rounded(to: type).run(.auto, blockTokens: 16)
     #expect(bits(stored) == bits(rounded))
@@ -127,8 +125,7 @@ struct AttentionTests {
   func sameBitsInWindow(tokens: Int, sinks: Int) throws {
     let window = try #require(AttentionWindow(tokens: tokens, sinks: sinks))
     for shape in Self.cases {
-      let fixture = Fixture(
-        group: shape.group, dimension: shape.dimension, length: shape.length, tokens: shape.tokens)
+      let fixture = Fixture(shape)
       let reference = bits(try fixture.run(.scalar, blockTokens: 32, window: window))
       for blockTokens in [16, 64] {
         for path in fastPaths + [.scalar] {
@@ -154,8 +151,7 @@ struct AttentionTests {
   func agreesWithSoftmaxInWindow(tokens: Int, sinks: Int) throws {
     let window = try #require(AttentionWindow(tokens: tokens, sinks: sinks))
     for shape in Self.cases {
-      let fixture = Fixture(
-        group: shape.group, dimension: shape.dimension, length: shape.length, tokens: shape.tokens)
+      let fixture = Fixture(shape)
       let found = try fixture.run(.auto, blockTokens: 16, window: window)
       for (value, exact) in zip(found, fixture.exact(window: window)) {
         #expect(abs(Double(value) - exact) < 2e-5, "\(shape)")

@@ -5,8 +5,9 @@ extension Engine {
   /// The logits after every token of a text: float32, [tokens][vocabulary].
   ///
   /// `chunk` tokens are computed at a time, at most as many as a step may hold, or through a window as
-  /// a chunk of a prompt (`nil` for as many as that); it changes nothing in the result. Throws `requestInvalid` or `promptTooLong` for tokens that cannot be
-  /// run, and `noRoom` where sequences in flight leave too little of the cache.
+  /// a chunk of a prompt (`nil` for as many as that); it changes nothing in the result. Throws
+  /// `requestInvalid` or `promptTooLong` for tokens that cannot be run, and `noRoom` where sequences in
+  /// flight leave too little of the cache.
   public func logits(tokens: [Int32], chunk: Int? = nil) throws(InferenceError) -> [Float] {
     var result: [Float] = []
     try logits(tokens: tokens, chunk: chunk) { rows in

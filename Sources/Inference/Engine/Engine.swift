@@ -98,9 +98,10 @@ public final class Engine {
   }
 
   /// Puts the calling thread, and all that it starts from now on, the engines' own among them, behind
-  /// the machine's other threads, by a niceness of 0 to 19. It is named as theirs are. An engine's threads do not sleep while there is work, so that
-  /// others, such as those that pass its tokens on, would have to wait for them. It cannot be taken
-  /// back: only a privileged thread may come forward again.
+  /// the machine's other threads, by a niceness of 0 to 19. It is named as theirs are. An engine's
+  /// threads do not sleep while there is work, so that others, such as those that pass its tokens on,
+  /// would have to wait for them. It cannot be taken back: only a privileged thread may come forward
+  /// again.
   public static func giveWay(niceness: Int) {
     ThreadPool.giveWay(niceness: niceness)
   }

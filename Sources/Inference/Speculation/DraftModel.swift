@@ -66,8 +66,8 @@ final class DraftModel {
   /// Drafts tokens for each request, as the target's sampler would choose them from the draft's
   /// logits with the target's own random numbers. None for a sequence of which more tokens are
   /// missing than a step may hold: these are caught up with, as many as fit. Nor for one of which
-  /// tokens are missing whose blocks have left the window. A sequence goes on as
-  /// long as it is wanted, each time with what was drafted for it.
+  /// tokens are missing whose blocks have left the window. `goesOn` is asked after each token whether a
+  /// further one is wanted, with what was drafted so far.
   func draft(
     _ requests: [Request], takings: [UInt32], goesOn: (Request, [DraftedToken]) -> Bool
   ) -> [[DraftedToken]] {
