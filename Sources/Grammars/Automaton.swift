@@ -1,5 +1,5 @@
-/// The states that texts of a grammar were in so far, under numbers, each with where every byte leads
-/// and which tokens fit.
+/// The states that texts of a grammar were in so far, under numbers, each with where bytes lead from
+/// it and which tokens fit.
 ///
 /// A text so far may be at several places of rules at once, each with a frame: the places to go on
 /// from when the rule ends, each with a frame of its own. Frames are sets, so that ways to the same
@@ -9,44 +9,57 @@
 struct Automaton {
   /// When states take so much more memory than the last time, all are forgotten, and made anew as
   /// they are needed.
-  private static let mostBytes = 16 << 20
+  static let mostBytes = 16 << 20
   private static let unknown: Int32 = -2
   private static let none: Int32 = -1
 
-  /// A place, and the frame of its rule; `none` below the root.
-  private struct Stack: Hashable, Comparable {
-    var place: Places.Index
-    var frame: Int32
-
-    static func < (one: Stack, other: Stack) -> Bool {
-      (one.place, one.frame) < (other.place, other.frame)
-    }
-  }
-
-  private struct Frame {
+  struct Frame {
     var stacks: [Stack]
     /// The fewest bytes from here to the end of the text.
     var leastBytes: Int
   }
 
-  private struct State {
+  struct State {
     var stacks: [Stack]
     var mayEnd: Bool
+    /// The fewest bytes from here to the end of the text.
     var leastBytes: Int
-    var next: [Int32]
+    /// Its number in `transitions`; below 0 as long as no byte has been tried.
+    var transitions: Int32 = -1
     var mask: WholeMask?
   }
 
-  /// The tokens that fit, and the most bytes that are needed after one of them.
-  struct WholeMask {
-    var mask: TokenMask
-    var mostLeft: Int
+  /// Where bytes lead from a state.
+  ///
+  /// Inside a string nearly every byte leads to the same state, to a state like it where the length is
+  /// limited. Tokens of such bytes alone need not be tried byte by byte.
+  struct Transitions {
+    /// All bytes that lead anywhere.
+    var fitting = ByteSet()
+    /// The bytes at which another range of bytes begins that lead to the same state.
+    var ranges = ByteSet()
+    /// Where the states that they lead to begin in `targets`.
+    var firstTarget: Int
+    /// Bytes that all lead to the same state.
+    var common = ByteSet()
+    /// That state, when one of them has been tried.
+    var commonNext = Automaton.unknown
+    /// Of `common` so many bytes may follow one another, whichever they are; to `runEnd`.
+    var run = 0
+    var runEnd: Int32
+    /// The most bytes that are needed to the end of the text from any state of the run.
+    var runLeft: Int
   }
 
   /// What tells a state or a frame from others.
   private struct Key: Hashable {
     var stacks: [Stack]
     var mayEnd = false
+
+    func hash(into hasher: inout Hasher) {
+      stacks.withUnsafeBytes { hasher.combine(bytes: $0) }
+      hasher.combine(mayEnd)
+    }
   }
 
   /// Counts how often everything was forgotten.
@@ -54,10 +67,14 @@ struct Automaton {
   private(set) var start: Int32 = 0
   private var frames: [Frame] = []
   private var frameNumbers: [Key: Int32] = [:]
-  private var states: [State] = []
+  var states: [State] = []
   private var stateNumbers: [Key: Int32] = [:]
-  private var bytes = 0
+  private var transitions: [Transitions] = []
+  /// For each range of bytes of each of `transitions` the state that they lead to.
+  private var targets: [Int32] = []
+  private var keptBytes = 0
   private var limit = Self.mostBytes
+  private var closure = Closure()
 
   init(_ places: Places) { begin(places) }
 
@@ -67,9 +84,18 @@ struct Automaton {
     frameNumbers.removeAll()
     states.removeAll()
     stateNumbers.removeAll()
-    bytes = 0
-    start = close([Stack(place: places.starts[places.root], frame: Self.none)], places)
+    transitions.removeAll()
+    targets.removeAll()
+    keptBytes = 0
+    closure.begin()
+    closure.open = [Stack(place: places.starts[places.root], frame: Self.none)]
+    start = close(places)
     limit = bytes + Self.mostBytes
+  }
+
+  /// What all this takes of memory.
+  var bytes: Int {
+    keptBytes + MemoryLayout<Transitions>.stride * transitions.count + 4 * targets.count
   }
 
   /// A cursor's state, made again from the text's bytes if the states were forgotten.
@@ -91,69 +117,168 @@ struct Automaton {
     states[Int(state)].mayEnd && states[Int(state)].stacks.isEmpty
   }
 
+  // MARK: Bytes
+
   /// Where a byte leads; negative where it does not fit.
   mutating func next(_ state: Int32, _ byte: UInt8, _ places: Places) -> Int32 {
-    let known = states[Int(state)].next[Int(byte)]
+    let index = transitions(state, places)
+    let range = transitions[index].firstTarget + transitions[index].ranges.count(upTo: byte) - 1
+    let known = targets[range]
     guard known == Self.unknown else { return known }
-    let after = states[Int(state)].stacks.compactMap { stack -> Stack? in
+    let isCommon = transitions[index].common.contains(byte)
+    if isCommon, transitions[index].commonNext != Self.unknown {
+      targets[range] = transitions[index].commonNext
+      return transitions[index].commonNext
+    }
+    closure.begin()
+    for stack in states[Int(state)].stacks {
       guard case .byte(let range, let next) = places.steps[Int(stack.place)],
         range.contains(byte)
-      else { return nil }
-      return Stack(place: next, frame: stack.frame)
+      else { continue }
+      closure.open.append(Stack(place: next, frame: stack.frame))
     }
-    let reached = after.isEmpty ? Self.none : close(after, places)
-    states[Int(state)].next[Int(byte)] = reached
+    let reached = close(places)
+    targets[range] = reached
+    if isCommon { transitions[index].commonNext = reached }
     return reached
   }
 
-  /// The state of all that some places come to before the next byte.
+  /// The bytes that may follow.
+  mutating func fitting(_ state: Int32, _ places: Places) -> ByteSet {
+    transitions[transitions(state, places)].fitting
+  }
+
+  /// How many bytes may follow, up to `most`, whichever of `bytes` they are, where no more of them
+  /// may, with the most bytes that are needed then; nil where that is not known without trying them.
+  mutating func run(
+    of bytes: ByteSet, most: Int, from state: Int32, _ places: Places
+  ) -> (count: Int, left: Int)? {
+    let index = transitions(state, places)
+    let common = transitions[index].common
+    guard bytes.isSubset(of: common), let byte = common.first else { return nil }
+    while transitions[index].run < most {
+      let end = transitions[index].runEnd
+      let last = transitions(end, places)
+      guard common.isSubset(of: transitions[last].common) else {
+        guard bytes.isDisjoint(with: transitions[last].fitting) else { return nil }
+        return (transitions[index].run, transitions[index].runLeft)
+      }
+      let next = next(end, byte, places)
+      transitions[index].run = next == end ? .max : transitions[index].run + 1
+      transitions[index].runEnd = next
+      transitions[index].runLeft = max(
+        transitions[index].runLeft, states[Int(next)].leastBytes)
+    }
+    return (most, transitions[index].runLeft)
+  }
+
+  /// The number of a state's transitions.
+  private mutating func transitions(_ state: Int32, _ places: Places) -> Int {
+    let known = states[Int(state)].transitions
+    return known >= 0 ? Int(known) : makeTransitions(state, places)
+  }
+
+  private mutating func makeTransitions(_ state: Int32, _ places: Places) -> Int {
+    var made = Transitions(
+      firstTarget: targets.count, runEnd: state, runLeft: states[Int(state)].leastBytes)
+    made.ranges.insert(0...0)
+    var widest: ClosedRange<UInt8> = 0...0
+    for stack in states[Int(state)].stacks {
+      guard case .byte(let range, _) = places.steps[Int(stack.place)] else { continue }
+      made.fitting.insert(range)
+      made.ranges.insert(range.lowerBound...range.lowerBound)
+      if range.upperBound < 255 { made.ranges.insert(range.upperBound + 1...range.upperBound + 1) }
+      if range.count > widest.count { widest = range }
+    }
+    for byte in made.ranges.bytes {
+      targets.append(made.fitting.contains(byte) ? Self.unknown : Self.none)
+    }
+    if widest.count > 1 {
+      let middle = UInt8((Int(widest.lowerBound) + Int(widest.upperBound)) / 2)
+      made.common = bytesLike(middle, states[Int(state)].stacks, places)
+    }
+    let index = transitions.count
+    transitions.append(made)
+    states[Int(state)].transitions = Int32(index)
+    return index
+  }
+
+  /// The bytes that lead from some places to the same ones as a byte.
+  private func bytesLike(_ byte: UInt8, _ stacks: [Stack], _ places: Places) -> ByteSet {
+    var all = ByteSet()
+    all.insert(0...255)
+    var like: [(target: Stack, bytes: ByteSet)] = []
+    for stack in stacks {
+      guard case .byte(let range, let next) = places.steps[Int(stack.place)],
+        range.contains(byte)
+      else { continue }
+      like.append((Stack(place: next, frame: stack.frame), ByteSet()))
+    }
+    var others = ByteSet()
+    for stack in stacks {
+      guard case .byte(let range, let next) = places.steps[Int(stack.place)] else { continue }
+      let target = Stack(place: next, frame: stack.frame)
+      let known = like.indices.filter { like[$0].target == target }
+      for index in known { like[index].bytes.insert(range) }
+      if known.isEmpty { others.insert(range) }
+    }
+    for (_, bytes) in like { all.formIntersection(bytes) }
+    all.subtract(others)
+    return all
+  }
+
+  // MARK: States
+
+  /// The state of all that the places of `closure` come to before the next byte; `none` if there are
+  /// none.
   ///
   /// Rules that are called on the way are entered one after the other, each once, in an order in
   /// which those that call it have been before, so that its frame holds all of them. One that may be
   /// empty is also passed by at its call, and its end is not looked at when it is entered.
-  private mutating func close(_ first: [Stack], _ places: Places) -> Int32 {
-    var found: Set<Stack> = []
-    var mayEnd = false
-    var calls: [Int: Set<Stack>] = [:]
-    var seen: Set<Stack> = []
-    var open = first
+  private mutating func close(_ places: Places) -> Int32 {
+    guard !closure.open.isEmpty else { return Self.none }
     var isEntered = false
     while true {
-      while let stack = open.popLast() {
+      while let stack = closure.open.popLast() {
         guard places.leastBytes[Int(stack.place)] < Places.unreachable,
-          seen.insert(stack).inserted
+          closure.seen.insert(stack)
         else { continue }
         switch places.steps[Int(stack.place)] {
-        case .byte: found.insert(stack)
+        case .byte: closure.found.append(stack)
         case .branch(let branches):
-          open += branches.map { Stack(place: $0, frame: stack.frame) }
+          for place in branches {
+            closure.open.append(Stack(place: place, frame: stack.frame))
+          }
         case .call(let rule, let next):
-          calls[rule, default: []].formUnion(continuation(next, stack.frame))
+          addCall(rule, behind: Stack(place: next, frame: stack.frame))
           if places.leastBytes[Int(places.starts[rule])] == 0 {
-            open.append(Stack(place: next, frame: stack.frame))
+            closure.open.append(Stack(place: next, frame: stack.frame))
           }
         case .end:
           guard !isEntered else { continue }
           if stack.frame == Self.none {
-            mayEnd = true
+            closure.mayEnd = true
           } else {
-            open += frames[Int(stack.frame)].stacks
+            closure.open += frames[Int(stack.frame)].stacks
           }
         }
       }
-      guard let rule = calls.keys.min(by: { places.ranks[$0] < places.ranks[$1] }),
-        let stacks = calls.removeValue(forKey: rule)
-      else { break }
+      guard let call = closure.takeCall(places.ranks) else { break }
       isEntered = true
-      open.append(Stack(place: places.starts[rule], frame: frame(stacks, places)))
+      closure.open.append(
+        Stack(place: places.starts[call.rule], frame: frame(call.stacks.items, places)))
     }
-    return number(found, mayEnd, places)
+    return number(places)
   }
 
-  /// Where to go on behind a call: where nothing is left of the calling rule, behind that one's call.
-  private func continuation(_ next: Places.Index, _ frame: Int32) -> [Stack] {
-    next == Places.end && frame != Self.none
-      ? frames[Int(frame)].stacks : [Stack(place: next, frame: frame)]
+  /// Notes a rule's call with where to go on behind it: where nothing is left of the calling rule,
+  /// behind that one's call.
+  private mutating func addCall(_ rule: Int, behind stack: Stack) {
+    if stack.place == Places.end, stack.frame != Self.none {
+      for stack in frames[Int(stack.frame)].stacks { closure.addCall(rule, stack) }
+    } else {
+      closure.addCall(rule, stack)
+    }
   }
 
   private func leastBytes(_ stack: Stack, _ places: Places) -> Int {
@@ -161,97 +286,56 @@ struct Automaton {
     return min(places.leastBytes[Int(stack.place)] + behind, Places.unreachable)
   }
 
-  private mutating func frame(_ stacks: Set<Stack>, _ places: Places) -> Int32 {
+  private mutating func frame(_ stacks: [Stack], _ places: Places) -> Int32 {
     let key = Key(stacks: stacks.sorted())
     if let known = frameNumbers[key] { return known }
     let number = Int32(frames.count)
     let least = key.stacks.reduce(Places.unreachable) { min($0, leastBytes($1, places)) }
     frames.append(Frame(stacks: key.stacks, leastBytes: least))
     frameNumbers[key] = number
-    bytes += 64 + 16 * key.stacks.count
+    keptBytes += 64 + 16 * key.stacks.count
     return number
   }
 
-  private mutating func number(
-    _ found: Set<Stack>, _ mayEnd: Bool, _ places: Places
-  ) -> Int32 {
-    let key = Key(stacks: found.sorted(), mayEnd: mayEnd)
+  private mutating func number(_ places: Places) -> Int32 {
+    let key = Key(stacks: closure.found.sorted(), mayEnd: closure.mayEnd)
     if let known = stateNumbers[key] { return known }
     let number = Int32(states.count)
-    let least = key.stacks.reduce(mayEnd ? 0 : Places.unreachable) {
+    let least = key.stacks.reduce(key.mayEnd ? 0 : Places.unreachable) {
       min($0, leastBytes($1, places))
     }
-    states.append(
-      State(
-        stacks: key.stacks, mayEnd: mayEnd, leastBytes: least,
-        next: Array(repeating: Self.unknown, count: 256)))
+    states.append(State(stacks: key.stacks, mayEnd: key.mayEnd, leastBytes: least))
     stateNumbers[key] = number
-    bytes += 4 * 256 + 128 + 16 * key.stacks.count
+    keptBytes += 128 + 16 * key.stacks.count
     return number
   }
 
-  // MARK: Masks
-
-  /// All tokens that fit.
-  mutating func mask(_ state: Int32, _ places: Places, _ tokens: TokenTrie) -> WholeMask {
-    if let known = states[Int(state)].mask { return known }
-    let mask = makeMask(state, places, tokens, mostBytes: nil)
+  /// Keeps a state's mask.
+  mutating func keep(_ mask: WholeMask, of state: Int32) {
     states[Int(state)].mask = mask
-    bytes += 8 * mask.mask.words.count
-    return mask
+    keptBytes += 8 * mask.mask.words.count
   }
 
-  /// The tokens that fit, of these with `mostBytes` only those after which so many can be enough.
-  mutating func makeMask(
-    _ state: Int32, _ places: Places, _ tokens: TokenTrie, mostBytes: Int?
-  ) -> WholeMask {
-    let mark = Mark(states: states.count, frames: frames.count, bytes: bytes)
-    var words = [UInt64](repeating: 0, count: (tokens.count + 63) / 64)
-    var mostLeft = 0
-    let root = tokens.nodes[0]
-    for first in root.first..<root.first + root.count {
-      let next = next(state, tokens.edges[Int(first)].byte, places)
-      var open = next < 0 ? [] : [(node: tokens.edges[Int(first)].node, state: next)]
-      while let (index, reached) = open.popLast() {
-        let node = tokens.nodes[Int(index)]
-        let left = states[Int(reached)].leastBytes
-        if node.tokens > 0, left <= mostBytes ?? left {
-          mostLeft = max(mostLeft, left)
-          for place in node.firstToken..<node.firstToken + node.tokens {
-            let token = Int(tokens.ends[Int(place)])
-            words[token / 64] |= 1 << UInt64(token % 64)
-          }
-        }
-        for place in node.first..<node.first + node.count {
-          let edge = tokens.edges[Int(place)]
-          let next = self.next(reached, edge.byte, places)
-          if next >= 0 { open.append((edge.node, next)) }
-        }
-      }
-      // Some grammars have a state of their own for every text.
-      if bytes - mark.bytes > Self.mostBytes { forget(after: mark) }
-    }
-    return WholeMask(
-      mask: TokenMask(words: words, mayEnd: states[Int(state)].mayEnd), mostLeft: mostLeft)
+  // MARK: Forgetting
+
+  /// How much there was at a time.
+  struct Mark {
+    fileprivate var states: Int
+    fileprivate var frames: Int
+    fileprivate var keptBytes: Int
   }
 
-  private struct Mark {
-    var states: Int
-    var frames: Int
-    var bytes: Int
-  }
+  var mark: Mark { Mark(states: states.count, frames: frames.count, keptBytes: keptBytes) }
 
-  /// Forgets the states and frames that came after a mark.
-  private mutating func forget(after mark: Mark) {
+  /// Forgets the states and frames that came after a mark, and where bytes lead.
+  mutating func forget(after mark: Mark) {
     states.removeLast(states.count - mark.states)
     frames.removeLast(frames.count - mark.frames)
     stateNumbers = stateNumbers.filter { $0.value < Int32(mark.states) }
     frameNumbers = frameNumbers.filter { $0.value < Int32(mark.frames) }
-    for state in states.indices {
-      for byte in 0..<256 where states[state].next[byte] >= Int32(mark.states) {
-        states[state].next[byte] = Self.unknown
-      }
-    }
-    bytes = mark.bytes
+    for state in states.indices { states[state].transitions = -1 }
+    transitions.removeAll()
+    targets.removeAll()
+    keptBytes = mark.keptBytes
   }
 }

@@ -1,59 +1,91 @@
 /// The byte strings of a vocabulary's tokens as a tree, so that tokens with the same beginning are
 /// tried together.
 public struct TokenTrie: Sendable {
+  /// A beginning of tokens. Nodes come in the order of their byte strings, so that those below one
+  /// follow it, and so do their tokens.
   struct Node: Sendable {
-    /// Nodes one byte further, by that byte in order: a range of `edges`.
-    var first: Int32 = 0
-    var count: Int32 = 0
-    /// Tokens that end here: a range of `ends`.
-    var firstToken: Int32 = 0
-    var tokens: Int32 = 0
+    /// Its last byte.
+    var byte: UInt8
+    /// How many bytes it has.
+    var depth: UInt16
+    /// The first node that is not below it.
+    var end: Int32 = 0
+    /// Where its tokens, and those below it, begin in `tokens`.
+    var firstToken: Int32
+    /// Its number in `crowds`, where many nodes are below it.
+    var crowd: Int32 = -1
   }
 
+  /// All that is below a node.
+  struct Crowd: Sendable {
+    var bytes = ByteSet()
+    /// The most bytes that a token has more than the node.
+    var height = 0
+  }
+
+  /// The tree's nodes, the root first, and behind them one that only ends the last.
   private(set) var nodes: [Node] = []
-  private(set) var edges: [(byte: UInt8, node: Int32)] = []
-  private(set) var ends: [Int32] = []
+  private(set) var crowds: [Crowd] = []
+  /// For each byte the node of one byte, or 0.
+  private(set) var firstNodes = [Int32](repeating: 0, count: 256)
+  /// Tokens in the order of their byte strings, with their numbers of bytes.
+  private(set) var tokens: [(token: Int32, bytes: Int32)] = []
+  /// The most bytes of a token.
+  private(set) var depth = 0
   /// Tokens of the vocabulary.
   public let count: Int
 
   /// Tokens of more bytes are left out, and so never chosen under a grammar.
   private static let mostBytes = 256
+  /// So many nodes below one are looked at all at once.
+  private static let crowdNodes = 8
 
   /// Makes the tree from each token's bytes; tokens without bytes are in none of its nodes.
   public init(_ bytes: [[UInt8]]) {
     count = bytes.count
     let order = bytes.indices.filter { (1...Self.mostBytes).contains(bytes[$0].count) }
       .sorted { bytes[$0].lexicographicallyPrecedes(bytes[$1]) }
-    build(bytes, order[...], depth: 0)
+    // The nodes from the root to the last one, which others may still come below.
+    var path: [Int] = []
+    func end(below depth: Int) {
+      while path.count > depth { nodes[path.removeLast()].end = Int32(nodes.count) }
+    }
+    func add(_ byte: UInt8) {
+      if path.count == 1 { firstNodes[Int(byte)] = Int32(nodes.count) }
+      path.append(nodes.count)
+      nodes.append(
+        Node(byte: byte, depth: UInt16(path.count - 1), firstToken: Int32(tokens.count)))
+    }
+    add(0)
+    var before: ArraySlice<UInt8> = []
+    for token in order {
+      let common = zip(before, bytes[token]).prefix { $0 == $1 }.count
+      end(below: common + 1)
+      for byte in bytes[token].dropFirst(common) { add(byte) }
+      tokens.append((Int32(token), Int32(bytes[token].count)))
+      depth = max(depth, bytes[token].count)
+      before = bytes[token][...]
+    }
+    end(below: 0)
+    add(0)
+    gather()
   }
 
-  @discardableResult
-  private mutating func build(
-    _ bytes: [[UInt8]], _ order: ArraySlice<Int>, depth: Int
-  ) -> Int32 {
-    let index = nodes.count
-    nodes.append(Node())
-    // The order puts those that end here first.
-    let whole = order.prefix { bytes[$0].count == depth }
-    nodes[index].firstToken = Int32(ends.count)
-    nodes[index].tokens = Int32(whole.count)
-    ends += whole.map(Int32.init)
-    var groups: [(byte: UInt8, slice: ArraySlice<Int>)] = []
-    var rest = order.dropFirst(whole.count)
-    while let first = rest.first {
-      let byte = bytes[first][depth]
-      let group = rest.prefix { bytes[$0][depth] == byte }
-      groups.append((byte, group))
-      rest = rest.dropFirst(group.count)
+  /// Finds out what is below the nodes, those below others before them.
+  private mutating func gather() {
+    var below = [Crowd](repeating: Crowd(), count: nodes.count)
+    for index in nodes.indices.dropLast().reversed() {
+      var child = index + 1
+      while child < Int(nodes[index].end) {
+        below[index].bytes.formUnion(below[child].bytes)
+        below[index].bytes.insert(nodes[child].byte...nodes[child].byte)
+        below[index].height = max(below[index].height, 1 + below[child].height)
+        child = Int(nodes[child].end)
+      }
+      if Int(nodes[index].end) - index > Self.crowdNodes {
+        nodes[index].crowd = Int32(crowds.count)
+        crowds.append(below[index])
+      }
     }
-    nodes[index].first = Int32(edges.count)
-    nodes[index].count = Int32(groups.count)
-    let firstEdge = edges.count
-    edges += groups.map { ($0.byte, 0) }
-    for (offset, group) in groups.enumerated() {
-      let child = build(bytes, group.slice, depth: depth + 1)
-      edges[firstEdge + offset].node = child
-    }
-    return Int32(index)
   }
 }
