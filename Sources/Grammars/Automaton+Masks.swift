@@ -1,5 +1,6 @@
 extension Automaton {
-  /// The tokens that fit, and the most bytes that may be needed after one of them.
+  /// The tokens that fit, and an upper bound of the bytes that are left to the end of the text behind
+  /// any of them.
   struct WholeMask {
     var mask: TokenMask
     var mostLeft: Int
@@ -8,59 +9,63 @@ extension Automaton {
   /// All tokens that fit.
   mutating func mask(_ state: Int32, _ places: Places, _ trie: TokenTrie) -> WholeMask {
     if let known = states[Int(state)].mask { return known }
-    let mask = makeMask(state, places, trie, mostBytes: nil)
+    let mask = makeMask(state, places, trie, left: nil)
     keep(mask, of: state)
     return mask
   }
 
-  /// The tokens that fit, of these with `mostBytes` only those after which so many can be enough.
+  /// The tokens that fit; where `left` is told, only those behind which so many bytes can be enough.
   mutating func makeMask(
-    _ state: Int32, _ places: Places, _ trie: TokenTrie, mostBytes: Int?
+    _ state: Int32, _ places: Places, _ trie: TokenTrie, left: Int?
   ) -> WholeMask {
     let mark = mark
     let bytesBefore = bytes
     var words = [UInt64](repeating: 0, count: (trie.count + 63) / 64)
     var mostLeft = 0
-    func add(_ tokens: Range<Int32>, mostBytes: Int = .max) {
-      for place in tokens where trie.tokens[Int(place)].bytes <= mostBytes {
+    func add(_ tokens: Range<Int32>, upTo length: Int = .max) {
+      for place in tokens where trie.tokens[Int(place)].bytes <= length {
         let token = Int(trie.tokens[Int(place)].token)
         words[token / 64] |= 1 << UInt64(token % 64)
       }
     }
-    // The states of the beginnings of the node's byte string.
+    // The node's byte string, and the states of its beginnings.
+    var string = [UInt8](repeating: 0, count: trie.depth + 1)
     var path = [Int32](repeating: state, count: trie.depth + 1)
     for byte in fitting(state, places).bytes where trie.firstNodes[Int(byte)] > 0 {
-      // Some grammars have a state of their own for every text.
-      if bytes - bytesBefore > Self.mostBytes { forget(after: mark) }
       var index = Int(trie.firstNodes[Int(byte)])
       let end = Int(trie.nodes[index].end)
       while index < end {
         let node = trie.nodes[index]
-        let reached = next(path[Int(node.depth) - 1], node.byte, places)
+        let depth = Int(node.depth)
+        // Some grammars have a state of their own for every text.
+        if bytes - bytesBefore > Self.keptBytesLimit {
+          forget(after: mark)
+          for before in 1..<depth { path[before] = next(path[before - 1], string[before], places) }
+        }
+        let reached = next(path[depth - 1], node.byte, places)
         guard reached >= 0 else {
           index = Int(node.end)
           continue
         }
-        if let run = run(below: node, trie, from: reached, places),
-          run.left <= mostBytes ?? run.left
-        {
+        if let run = run(below: node, trie, from: reached, places), run.left <= left ?? run.left {
           mostLeft = max(mostLeft, run.left)
           add(
-            node.firstToken..<trie.nodes[Int(node.end)].firstToken,
-            mostBytes: Int(node.depth) + run.count)
+            node.firstToken..<trie.nodes[Int(node.end)].firstToken, upTo: depth + run.count)
           index = Int(node.end)
           continue
         }
         let tokens = node.firstToken..<trie.nodes[index + 1].firstToken
-        let left = states[Int(reached)].leastBytes
-        if !tokens.isEmpty, left <= mostBytes ?? left {
-          mostLeft = max(mostLeft, left)
+        let leftHere = states[Int(reached)].leastBytes
+        if !tokens.isEmpty, leftHere <= left ?? leftHere {
+          mostLeft = max(mostLeft, leftHere)
           add(tokens)
         }
-        path[Int(node.depth)] = reached
+        string[depth] = node.byte
+        path[depth] = reached
         index += 1
       }
     }
+    if bytes - bytesBefore > Self.keptBytesLimit { forget(after: mark) }
     return WholeMask(
       mask: TokenMask(words: words, mayEnd: states[Int(state)].mayEnd), mostLeft: mostLeft)
   }

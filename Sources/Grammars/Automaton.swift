@@ -7,13 +7,15 @@
 /// could double with every byte. A state is such a set of places with frames. That states are kept
 /// with what follows from them is as in XGrammar (Dong et al., 2024).
 struct Automaton {
-  /// When states take so much more memory than the last time, all are forgotten, and made anew as
-  /// they are needed.
-  static let mostBytes = 16 << 20
+  /// When states take so much more memory than when all were last forgotten, they are forgotten again,
+  /// and made anew as they are needed; so are those that a single mask brings.
+  static let keptBytesLimit = 16 << 20
+  /// Where a byte leads to more places than so many, no others are looked for that lead to the same.
+  private static let mostCommonPlaces = 32
   private static let unknown: Int32 = -2
   private static let none: Int32 = -1
 
-  struct Frame {
+  private struct Frame {
     var stacks: [Stack]
     /// The fewest bytes from here to the end of the text.
     var leastBytes: Int
@@ -31,9 +33,10 @@ struct Automaton {
 
   /// Where bytes lead from a state.
   ///
-  /// Inside a string nearly every byte leads to the same state, to a state like it where the length is
-  /// limited. Tokens of such bytes alone need not be tried byte by byte.
-  struct Transitions {
+  /// Inside a string nearly every byte leads back to the same state. Where a string's length is limited,
+  /// each character leads to another state, but again from there nearly every byte to one and the same.
+  /// Tokens of such bytes alone need not be tried byte by byte: only their length matters.
+  private struct Transitions {
     /// All bytes that lead anywhere.
     var fitting = ByteSet()
     /// The bytes at which another range of bytes begins that lead to the same state.
@@ -44,8 +47,9 @@ struct Automaton {
     var common = ByteSet()
     /// That state, when one of them has been tried.
     var commonNext = Automaton.unknown
-    /// Of `common` so many bytes may follow one another, whichever they are; to `runEnd`.
-    var run = 0
+    /// As far as is known, so many bytes of `common` may follow one another, whichever they are, to
+    /// `runEnd`; `.max` where that leads to itself.
+    var knownRun = 0
     var runEnd: Int32
     /// The most bytes that are needed to the end of the text from any state of the run.
     var runLeft: Int
@@ -67,13 +71,13 @@ struct Automaton {
   private(set) var start: Int32 = 0
   private var frames: [Frame] = []
   private var frameNumbers: [Key: Int32] = [:]
-  var states: [State] = []
+  private(set) var states: [State] = []
   private var stateNumbers: [Key: Int32] = [:]
   private var transitions: [Transitions] = []
   /// For each range of bytes of each of `transitions` the state that they lead to.
   private var targets: [Int32] = []
   private var keptBytes = 0
-  private var limit = Self.mostBytes
+  private var limit = Self.keptBytesLimit
   private var closure = Closure()
 
   init(_ places: Places) { begin(places) }
@@ -87,10 +91,10 @@ struct Automaton {
     transitions.removeAll()
     targets.removeAll()
     keptBytes = 0
-    closure.begin()
+    closure = Closure()
     closure.open = [Stack(place: places.starts[places.root], frame: Self.none)]
     start = close(places)
-    limit = bytes + Self.mostBytes
+    limit = bytes + Self.keptBytesLimit
   }
 
   /// What all this takes of memory.
@@ -121,13 +125,13 @@ struct Automaton {
 
   /// Where a byte leads; negative where it does not fit.
   mutating func next(_ state: Int32, _ byte: UInt8, _ places: Places) -> Int32 {
-    let index = transitions(state, places)
-    let range = transitions[index].firstTarget + transitions[index].ranges.count(upTo: byte) - 1
-    let known = targets[range]
+    let index = transitionsIndex(of: state, places)
+    let target = transitions[index].firstTarget + transitions[index].ranges.count(upTo: byte) - 1
+    let known = targets[target]
     guard known == Self.unknown else { return known }
     let isCommon = transitions[index].common.contains(byte)
     if isCommon, transitions[index].commonNext != Self.unknown {
-      targets[range] = transitions[index].commonNext
+      targets[target] = transitions[index].commonNext
       return transitions[index].commonNext
     }
     closure.begin()
@@ -138,33 +142,34 @@ struct Automaton {
       closure.open.append(Stack(place: next, frame: stack.frame))
     }
     let reached = close(places)
-    targets[range] = reached
+    targets[target] = reached
     if isCommon { transitions[index].commonNext = reached }
     return reached
   }
 
   /// The bytes that may follow.
   mutating func fitting(_ state: Int32, _ places: Places) -> ByteSet {
-    transitions[transitions(state, places)].fitting
+    transitions[transitionsIndex(of: state, places)].fitting
   }
 
-  /// How many bytes may follow, up to `most`, whichever of `bytes` they are, where no more of them
-  /// may, with the most bytes that are needed then; nil where that is not known without trying them.
+  /// A count of at most `most` such that all strings of up to so many of `bytes` may follow and, where
+  /// it is less than `most`, no longer ones; and an upper bound of what is left to the end of the text
+  /// behind any of them. Nil where that is not known without trying them one by one.
   mutating func run(
     of bytes: ByteSet, most: Int, from state: Int32, _ places: Places
   ) -> (count: Int, left: Int)? {
-    let index = transitions(state, places)
+    let index = transitionsIndex(of: state, places)
     let common = transitions[index].common
     guard bytes.isSubset(of: common), let byte = common.first else { return nil }
-    while transitions[index].run < most {
+    while transitions[index].knownRun < most {
       let end = transitions[index].runEnd
-      let last = transitions(end, places)
+      let last = transitionsIndex(of: end, places)
       guard common.isSubset(of: transitions[last].common) else {
         guard bytes.isDisjoint(with: transitions[last].fitting) else { return nil }
-        return (transitions[index].run, transitions[index].runLeft)
+        return (transitions[index].knownRun, transitions[index].runLeft)
       }
       let next = next(end, byte, places)
-      transitions[index].run = next == end ? .max : transitions[index].run + 1
+      transitions[index].knownRun = next == end ? .max : transitions[index].knownRun + 1
       transitions[index].runEnd = next
       transitions[index].runLeft = max(
         transitions[index].runLeft, states[Int(next)].leastBytes)
@@ -173,7 +178,7 @@ struct Automaton {
   }
 
   /// The number of a state's transitions.
-  private mutating func transitions(_ state: Int32, _ places: Places) -> Int {
+  private mutating func transitionsIndex(of state: Int32, _ places: Places) -> Int {
     let known = states[Int(state)].transitions
     return known >= 0 ? Int(known) : makeTransitions(state, places)
   }
@@ -203,7 +208,7 @@ struct Automaton {
     return index
   }
 
-  /// The bytes that lead from some places to the same ones as a byte.
+  /// The bytes that lead from some places to the same ones as a byte; none where these are many.
   private func bytesLike(_ byte: UInt8, _ stacks: [Stack], _ places: Places) -> ByteSet {
     var all = ByteSet()
     all.insert(0...255)
@@ -213,6 +218,7 @@ struct Automaton {
         range.contains(byte)
       else { continue }
       like.append((Stack(place: next, frame: stack.frame), ByteSet()))
+      guard like.count <= Self.mostCommonPlaces else { return ByteSet() }
     }
     var others = ByteSet()
     for stack in stacks {
@@ -274,11 +280,8 @@ struct Automaton {
   /// Notes a rule's call with where to go on behind it: where nothing is left of the calling rule,
   /// behind that one's call.
   private mutating func addCall(_ rule: Int, behind stack: Stack) {
-    if stack.place == Places.end, stack.frame != Self.none {
-      for stack in frames[Int(stack.frame)].stacks { closure.addCall(rule, stack) }
-    } else {
-      closure.addCall(rule, stack)
-    }
+    let isLast = stack.place == Places.end && stack.frame != Self.none
+    closure.addCall(rule, behind: isLast ? frames[Int(stack.frame)].stacks : [stack])
   }
 
   private func leastBytes(_ stack: Stack, _ places: Places) -> Int {
@@ -336,6 +339,7 @@ struct Automaton {
     for state in states.indices { states[state].transitions = -1 }
     transitions.removeAll()
     targets.removeAll()
+    closure = Closure()
     keptBytes = mark.keptBytes
   }
 }

@@ -16,6 +16,7 @@ struct StackSet {
   private var hashed: Set<Stack> = []
 
   /// Adds one; false where it is there.
+  @discardableResult
   mutating func insert(_ stack: Stack) -> Bool {
     if items.count < Self.few {
       guard !items.contains(stack) else { return false }
@@ -33,18 +34,19 @@ struct StackSet {
   }
 }
 
-/// What is found on the way to the next byte. It is kept from one time to the next for its memory.
+/// What is found on the way to the next byte. It is kept from one time to the next for its memory; each
+/// time all calls are taken from it.
 struct Closure {
   /// To be looked at.
   var open: [Stack] = []
-  /// All that have been.
+  /// All that have been looked at.
   var seen = StackSet()
   /// Those before a byte.
   var found: [Stack] = []
   /// Whether the text may end.
   var mayEnd = false
   /// Rules to be entered, with where to go on behind them.
-  private var calls: [(rule: Int, stacks: StackSet)] = []
+  private var calls: [Int: StackSet] = [:]
 
   mutating func begin() {
     open.removeAll(keepingCapacity: true)
@@ -53,21 +55,17 @@ struct Closure {
     mayEnd = false
   }
 
-  mutating func addCall(_ rule: Int, _ stack: Stack) {
-    if let index = calls.firstIndex(where: { $0.rule == rule }) {
-      _ = calls[index].stacks.insert(stack)
-    } else {
-      var stacks = StackSet()
-      _ = stacks.insert(stack)
-      calls.append((rule, stacks))
-    }
+  mutating func addCall(_ rule: Int, behind stacks: [Stack]) {
+    var known = calls.removeValue(forKey: rule) ?? StackSet()
+    for stack in stacks { known.insert(stack) }
+    calls[rule] = known
   }
 
   /// The call of the lowest rank.
   mutating func takeCall(_ ranks: [Int]) -> (rule: Int, stacks: StackSet)? {
-    guard let index = calls.indices.min(by: { ranks[calls[$0].rule] < ranks[calls[$1].rule] })
+    guard !calls.isEmpty, let rule = calls.keys.min(by: { ranks[$0] < ranks[$1] }),
+      let stacks = calls.removeValue(forKey: rule)
     else { return nil }
-    calls.swapAt(index, calls.count - 1)
-    return calls.removeLast()
+    return (rule, stacks)
   }
 }

@@ -64,7 +64,7 @@ public final class Grammar: Sendable {
       let whole = automaton.mask(state, places, tokens)
       // Nearly always every token that fits leaves enough.
       guard let room, room - 1 < whole.mostLeft else { return whole.mask }
-      return automaton.makeMask(state, places, tokens, mostBytes: max(room - 1, 0)).mask
+      return automaton.makeMask(state, places, tokens, left: max(room - 1, 0)).mask
     }
   }
 

@@ -21,6 +21,13 @@ public struct TokenTrie: Sendable {
     var bytes = ByteSet()
     /// The most bytes that a token has more than the node.
     var height = 0
+
+    /// Adds a byte and all that is below that.
+    mutating func take(_ byte: UInt8, _ below: Crowd) {
+      bytes.insert(byte...byte)
+      bytes.formUnion(below.bytes)
+      height = max(height, 1 + below.height)
+    }
   }
 
   /// The tree's nodes, the root first, and behind them one that only ends the last.
@@ -36,23 +43,31 @@ public struct TokenTrie: Sendable {
   public let count: Int
 
   /// Tokens of more bytes are left out, and so never chosen under a grammar.
-  private static let mostBytes = 256
+  private static let longestToken = 256
   /// So many nodes below one are looked at all at once.
   private static let crowdNodes = 8
 
   /// Makes the tree from each token's bytes; tokens without bytes are in none of its nodes.
   public init(_ bytes: [[UInt8]]) {
     count = bytes.count
-    let order = bytes.indices.filter { (1...Self.mostBytes).contains(bytes[$0].count) }
+    let order = bytes.indices.filter { (1...Self.longestToken).contains(bytes[$0].count) }
       .sorted { bytes[$0].lexicographicallyPrecedes(bytes[$1]) }
-    // The nodes from the root to the last one, which others may still come below.
-    var path: [Int] = []
+    // The nodes from the root to the last one, which others may still come below, with what does.
+    var path: [(node: Int, below: Crowd)] = []
     func end(below depth: Int) {
-      while path.count > depth { nodes[path.removeLast()].end = Int32(nodes.count) }
+      while path.count > depth {
+        let (node, below) = path.removeLast()
+        nodes[node].end = Int32(nodes.count)
+        if nodes.count - node > Self.crowdNodes {
+          nodes[node].crowd = Int32(crowds.count)
+          crowds.append(below)
+        }
+        if !path.isEmpty { path[path.count - 1].below.take(nodes[node].byte, below) }
+      }
     }
     func add(_ byte: UInt8) {
       if path.count == 1 { firstNodes[Int(byte)] = Int32(nodes.count) }
-      path.append(nodes.count)
+      path.append((nodes.count, Crowd()))
       nodes.append(
         Node(byte: byte, depth: UInt16(path.count - 1), firstToken: Int32(tokens.count)))
     }
@@ -68,24 +83,5 @@ public struct TokenTrie: Sendable {
     }
     end(below: 0)
     add(0)
-    gather()
-  }
-
-  /// Finds out what is below the nodes, those below others before them.
-  private mutating func gather() {
-    var below = [Crowd](repeating: Crowd(), count: nodes.count)
-    for index in nodes.indices.dropLast().reversed() {
-      var child = index + 1
-      while child < Int(nodes[index].end) {
-        below[index].bytes.formUnion(below[child].bytes)
-        below[index].bytes.insert(nodes[child].byte...nodes[child].byte)
-        below[index].height = max(below[index].height, 1 + below[child].height)
-        child = Int(nodes[child].end)
-      }
-      if Int(nodes[index].end) - index > Self.crowdNodes {
-        nodes[index].crowd = Int32(crowds.count)
-        crowds.append(below[index])
-      }
-    }
   }
 }

@@ -200,15 +200,27 @@ struct GrammarTests {
   func palindromes() throws {
     let letters = (0x61...0x7A).map { String(Unicode.Scalar(UInt8($0))) }
     let rule = letters.map { "\"\($0)\" root \"\($0)\"" }.joined(separator: " | ")
-    let long = (0..<20_000).map { number in
-      (0..<6).map { UInt8(0x61 + number / [1, 26, 676, 17_576, 3, 7][$0] % 26) }
+    let long = (0..<20_000).map { number -> [UInt8] in
+      let places = [26, 1, 26, 676, 17_576, 3, 7]
+      return places.map { UInt8(ascii: "a") + UInt8(number / $0 % 26) }
     }
-    let trie = TokenTrie(Pieces.bytes + long)
-    let grammar = try Grammar(text: "root ::= \"\" | " + rule, tokens: trie)
+    let digits = ["a1", "a123", "1234567890", "a12345678901"].map { Array($0.utf8) }
+    let tokens = Pieces.bytes + long + digits
+    let grammar = try Grammar(
+      text: "root ::= \"\" | [0-9]{1,9} \".\" | " + rule, tokens: TokenTrie(tokens))
+    let fitting = tokens.indices.filter { token in
+      let digits = tokens[token].drop { (0x61...0x7A).contains($0) }
+      return !tokens[token].isEmpty && digits.count <= 9
+        && digits.allSatisfy { (0x30...0x39).contains($0) }
+    }
     var cursor = grammar.start
-    #expect(grammar.mask(&cursor).count > 20_000)
+    let mask = grammar.mask(&cursor)
+    #expect(tokens.indices.filter { mask.contains(Int32($0)) } == fitting)
     #expect(grammar.advance(&cursor, Array("abcddcb".utf8)))
     #expect(grammar.mask(&cursor).contains(Int32(UInt8(ascii: "a"))))
+    #expect(!grammar.mask(&cursor).contains(Int32(UInt8(ascii: "."))))
+    #expect(grammar.advance(&cursor, Array("a12".utf8)))
+    #expect(grammar.mask(&cursor).contains(Int32(UInt8(ascii: "."))))
   }
 
   @Test("The largest grammars are compiled, or refused, in moments")
@@ -224,6 +236,21 @@ struct GrammarTests {
       let text =
         "root ::= r0\n" + rules + "r\(count) ::= \"z\"\nr\(count + 1) ::= \"z\"\n"
       _ = try? Grammar(text: text, tokens: Pieces.trie)
+    }
+    // A byte leads to thousands of places, and a rule calls thousands of others.
+    let names = (0..<40).flatMap { first in (0..<40).map { "n\(first)-\($0)" } }
+    let wide = [
+      "root ::= ([\\x00-\\x7f]{1,60}){1,60}",
+      "root ::= (r?){300}\nr ::= \(names.joined(separator: " | "))\n"
+        + names.map { "\($0) ::= \"x\"\n" }.joined(),
+      "root ::= " + names.map { "[ab] \"\($0)\"" }.joined(separator: " | "),
+    ]
+    for text in wide {
+      let grammar = try Grammar(text: text, tokens: Pieces.trie)
+      var cursor = grammar.start
+      for byte in "xxxxxxxxxx".utf8 where grammar.advance(&cursor, [byte]) {
+        #expect(grammar.mask(&cursor).count > 0)
+      }
     }
     let values = (0..<6_000).map { "\"v\($0)\"" }.joined(separator: ",")
     let grammar = try Grammar(jsonSchema: "{\"enum\": [\(values)]}", tokens: Pieces.trie)
