@@ -169,6 +169,8 @@ struct Automaton {
         return (transitions[index].knownRun, transitions[index].runLeft)
       }
       let next = next(end, byte, places)
+      // Too many places at once.
+      guard next >= 0 else { return nil }
       transitions[index].knownRun = next == end ? .max : transitions[index].knownRun + 1
       transitions[index].runEnd = next
       transitions[index].runLeft = max(
@@ -236,7 +238,7 @@ struct Automaton {
   // MARK: States
 
   /// The state of all that the places of `closure` come to before the next byte; `none` if there are
-  /// none.
+  /// none, or too many.
   ///
   /// Rules that are called on the way are entered one after the other, each once, in an order in
   /// which those that call it have been before, so that its frame holds all of them. One that may be
@@ -249,6 +251,10 @@ struct Automaton {
         guard places.leastBytes[Int(stack.place)] < Places.unreachable,
           closure.seen.insert(stack)
         else { continue }
+        guard closure.size <= GrammarLimits.placesAtOnce else {
+          closure = Closure()
+          return Self.none
+        }
         switch places.steps[Int(stack.place)] {
         case .byte: closure.found.append(stack)
         case .branch(let branches):

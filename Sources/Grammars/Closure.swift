@@ -47,17 +47,22 @@ struct Closure {
   var mayEnd = false
   /// Rules to be entered, with where to go on behind them.
   private var calls: [Int: StackSet] = [:]
+  private var callers = 0
+
+  /// How much was found, calls and their callers included.
+  var size: Int { seen.items.count + callers }
 
   mutating func begin() {
     open.removeAll(keepingCapacity: true)
     seen.removeAll()
     found.removeAll(keepingCapacity: true)
+    callers = 0
     mayEnd = false
   }
 
   mutating func addCall(_ rule: Int, behind stacks: [Stack]) {
     var known = calls.removeValue(forKey: rule) ?? StackSet()
-    for stack in stacks { known.insert(stack) }
+    for stack in stacks where known.insert(stack) { callers += 1 }
     calls[rule] = known
   }
 

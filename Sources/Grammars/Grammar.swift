@@ -45,7 +45,13 @@ public final class Grammar: Sendable {
   private init(_ rules: GrammarRules, _ tokens: TokenTrie) throws(GrammarError) {
     places = try Places(rules)
     self.tokens = tokens
-    automaton = Mutex(Automaton(places))
+    let automaton = Automaton(places)
+    guard automaton.start >= 0 else {
+      throw GrammarError(
+        "a text could begin at more than \(GrammarLimits.placesAtOnce) places of the grammar at once; "
+          + "make it less ambiguous")
+    }
+    self.automaton = Mutex(automaton)
   }
 
   /// The fewest bytes of a text.

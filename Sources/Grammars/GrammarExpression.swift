@@ -43,4 +43,7 @@ public enum GrammarLimits {
   public static let repetitions = 1_000
   /// Places of the automaton that comes out.
   public static let places = 100_000
+  /// At how many places of the automaton a text can be at once, with what calls the rules there. What
+  /// would lead to more does not fit.
+  public static let placesAtOnce = 8_192
 }

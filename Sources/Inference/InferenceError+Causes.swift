@@ -1,3 +1,4 @@
+import Grammars
 import ModelFormats
 import Tensors
 import Tokenizers
@@ -50,7 +51,10 @@ extension InferenceError {
   static func noTokenFits(position: Int) -> InferenceError {
     InferenceError(
       code: .requestInvalid,
-      message: "No token of the vocabulary continues the text as its grammar wants it.",
+      message:
+        "No token of the vocabulary continues the text as its grammar wants it. Left out is what "
+        + "would lead to more than \(GrammarLimits.placesAtOnce) places of the grammar at once: if it is "
+        + "ambiguous, such as repetitions in repetitions, make it less so.",
       context: ["position": String(position)])
   }
 }

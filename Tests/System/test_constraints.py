@@ -155,3 +155,16 @@ def test_drafted_tokens_are_counted(client):
     words.speculation.mode = 2
     plain = client.run(words)
     assert plain.usage.drafted_tokens == 0 and outputs([plain]) == outputs([job])
+
+
+def test_the_command_takes_biases(model):
+    options = ["generate", "--model", model, "--prompt", "Once", "--greedy", "--max-tokens", 3]
+    first = json.loads(run(*options, "--json").stdout)["ids"][0]
+    other = json.loads(run(*options, "--json", "--logit-bias", f"{first}=-1000").stdout)["ids"][0]
+    chosen = run(*options, "--json", "--logit-bias", f"{first}=-1000", "--logit-bias", "7=1000")
+    assert other not in (first, 7) and json.loads(chosen.stdout)["ids"] == [7, 7, 7]
+    unknown = run(*options, "--logit-bias", "99999=1")
+    assert unknown.returncode == 1 and b"99999 is none" in unknown.stderr
+    for wrong in ("7", "7=x", "=1", "7=1=2"):
+        assert run(*options, "--logit-bias", wrong).returncode == 64
+    assert run(*options, "--logit-bias", "7=1", "--logit-bias", "7=2").returncode == 64

@@ -361,6 +361,9 @@ def test_a_refused_submission_names_the_field(command):
     assert command.said.count("spec.sampling.top_p") == 1
     assert command("submit", "--model", "other", "--prompt", "a", status=1) == []
     assert command.said.count("spec.model") == 1
+    biases = ["--logit-bias", "1=-5", "--logit-bias", "99999=1"]
+    assert command("submit", "--model", "story", "--prompt", "a", *biases, status=1) == []
+    assert "spec.sampling.logit_bias" in command.said and "99999 is none" in command.said
     for name in ("get", "watch", "cancel"):
         assert command(name, "nonsense", status=1) == []
         assert "there is no job nonsense" in command.said

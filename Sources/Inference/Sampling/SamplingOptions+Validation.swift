@@ -38,20 +38,29 @@ extension SamplingOptions {
       "stop",
       "at most \(Self.maximumStopStrings) strings of 1 to \(Self.maximumStopStringBytes) bytes")
     try check(
-      stopTokens.count <= Self.maximumStopTokens
-        && stopTokens.allSatisfy { (0..<vocabularySize).contains(Int($0)) },
-      "stop_token_ids", "at most \(Self.maximumStopTokens) tokens of the vocabulary")
+      stopTokens.count <= Self.maximumStopTokens, "stop_token_ids",
+      "at most \(Self.maximumStopTokens) tokens")
+    try checkTokens(stopTokens, "stop_token_ids", vocabularySize)
     try check(
       (0...Self.maximumLogprobs).contains(logprobs ?? 0), "logprobs",
       "0 to \(Self.maximumLogprobs)")
     try check(
-      logitBias.count <= Self.maximumLogitBiases
-        && logitBias.allSatisfy { token, bias in
-          (0..<vocabularySize).contains(Int(token)) && (-1_000...1_000).contains(bias)
-        },
-      "logit_bias",
-      "at most \(Self.maximumLogitBiases) tokens of the vocabulary, each -1000 to 1000")
+      logitBias.count <= Self.maximumLogitBiases, "logit_bias",
+      "at most \(Self.maximumLogitBiases) tokens")
+    try checkTokens(logitBias.keys, "logit_bias", vocabularySize)
+    try check(
+      logitBias.values.allSatisfy { (-1_000...1_000).contains($0) }, "logit_bias",
+      "-1000 to 1000 for each token")
     try checkStrategy()
+  }
+
+  private func checkTokens(
+    _ tokens: some Sequence<Int32>, _ field: String, _ vocabularySize: Int
+  ) throws(InferenceError) {
+    let unknown = tokens.filter { !(0..<vocabularySize).contains(Int($0)) }.min()
+    try check(
+      unknown == nil, field,
+      "of tokens 0 to \(vocabularySize - 1); \(unknown ?? 0) is none of the vocabulary")
   }
 
   private func checkStrategy() throws(InferenceError) {

@@ -1,5 +1,20 @@
 import ArgumentParser
 
+/// A token and what is added to its logit, as `--logit-bias ID=BIAS` gives it.
+struct LogitBias: ExpressibleByArgument {
+  var token: Int32
+  var bias: Float
+
+  init?(argument: String) {
+    let parts = argument.split(separator: "=", omittingEmptySubsequences: false)
+    guard parts.count == 2, let token = Int32(parts[0]), let bias = Float(parts[1]) else {
+      return nil
+    }
+    self.token = token
+    self.bias = bias
+  }
+}
+
 /// How to sample, for a job and for a generation without a service.
 struct SamplingFlags: ParsableArguments {
   @Option(parsing: .unconditional, help: "The most output tokens.")
@@ -40,6 +55,13 @@ struct SamplingFlags: ParsableArguments {
     parsing: .unconditional,
     help: "Subtracted from a token's logit for each time it is in the output.")
   var frequencyPenalty: Float = 0
+
+  @Option(
+    parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      "Added to the logit of a token, by its id: -1000 to 1000. May be repeated. [none]",
+      valueName: "id=bias"))
+  var logitBias: [LogitBias] = []
 
   @Option(
     parsing: .unconditional,
@@ -124,5 +146,13 @@ struct SamplingFlags: ParsableArguments {
       throw ValidationError("--min-tokens must be from 0 to --max-tokens")
     }
     guard maxTokens > 0 else { throw ValidationError("--max-tokens must be at least 1") }
+    guard Set(logitBias.map(\.token)).count == logitBias.count else {
+      throw ValidationError("give each token one --logit-bias")
+    }
+  }
+
+  /// What is added to which token's logit.
+  var logitBiases: [Int32: Float] {
+    Dictionary(logitBias.map { ($0.token, $0.bias) }) { first, _ in first }
   }
 }

@@ -143,6 +143,7 @@ extension SamplingFlags {
     if typicalP != 1 { message.typicalP = typicalP }
     message.minTokens = minTokens
     message.stopTokenIds = stopTokenID
+    message.logitBias = logitBiases
     if let jsonSchema {
       message.jsonSchema = try PromptArgument.file(jsonSchema, "--json-schema")
     }

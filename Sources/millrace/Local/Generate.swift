@@ -96,7 +96,8 @@ extension SamplingFlags {
       temperature: greedy ? 0 : temperature, topK: Int(topK), typicalP: typicalP, topP: topP,
       minP: minP, repetitionPenalty: repetitionPenalty, presencePenalty: presencePenalty,
       frequencyPenalty: frequencyPenalty, seed: seed ?? .random(in: 0...UInt64.max), stop: stop,
-      stopTokens: Set(stopTokenID), logprobs: logprobs.map(Int.init), constraint: constraint,
+      stopTokens: Set(stopTokenID), logprobs: logprobs.map(Int.init), logitBias: logitBiases,
+      constraint: constraint,
       outputs: Int(n), strategy: strategy)
   }
 
