@@ -6,7 +6,7 @@
 // halves. q4_0 and q4_K have one plane, the others two (low, and high worth 16).
 //
 // A register tile is 8 rows by up to 4 tokens. Integer sums start so that they come out as the bits
-// of 1.5 * 2^23 + dot (see mk_block). A panel is 16 rows by a run of blocks; between runs the
+// of scale * (1.5 * 2^23 + dot) (see mk_block). A panel is 16 rows by a run of blocks; between runs the
 // chains wait in `out`. While a panel is passed over, the next one is fetched, as on AVX-512.
 
 #pragma STDC FP_CONTRACT OFF
@@ -33,6 +33,7 @@ typedef struct {
   size_t stride;
   size_t rows; // that exist, of 16
   bool starts; // from zero, else from what is in `out`
+  bool ends;   // the chains, which then want the scale of their token's row
 } tile_results;
 
 // Planes of four columns of eight rows, from `row` on; `two` holds what the planes of a step, or of
@@ -106,8 +107,7 @@ MK_INLINE void take_part(const mk_panel_kind kind, const bool packed, const int 
       const __m256i high = _mm256_madd_epi16(sums[t][1], _mm256_set1_epi16(16));
       dot = _mm256_add_epi32(dot, high);
     }
-    const __m256 product = _mm256_fmadd_ps(_mm256_castsi256_ps(dot), _mm256_set1_ps(q->scale),
-                                           _mm256_set1_ps(q->offset));
+    const __m256 product = _mm256_sub_ps(_mm256_castsi256_ps(dot), _mm256_set1_ps(q->magic));
     acc[t] = _mm256_fmadd_ps(row_scale, product, acc[t]);
     if (kind == MK_PANEL_Q4_K) {
       const __m256 min = _mm256_load_ps(panel->mins + place);
@@ -140,6 +140,9 @@ MK_INLINE void half_tile(const mk_panel_kind kind, const bool packed, const int 
   }
 #pragma clang loop unroll(full)
   for (int t = 0; t < tokens; t++) {
+    if (results->ends) {
+      acc[t] = _mm256_mul_ps(acc[t], _mm256_set1_ps(x[(size_t)t * stride].row_scale));
+    }
     _mm256_maskstore_ps(out + (size_t)t * results->stride, exist, acc[t]);
   }
 }
@@ -179,7 +182,9 @@ MK_INLINE void run_panel(const mk_panel_kind kind, const tile_function *const ti
   const size_t first = at->group * MK_ROW_GROUP;
   const size_t left = weights->rows - first;
   const size_t rows = left < MK_ROW_GROUP ? left : MK_ROW_GROUP;
-  tile_results results = {out + first, out_stride, rows, at->block == 0};
+  const size_t blocks = weights->columns / MK_BLOCK;
+  tile_results results = {out + first, out_stride, rows, at->block == 0,
+                          at->block + at->blocks == blocks};
   const size_t stride = mk_block_stride(weights->columns);
   const uint8_t *fetched = mk_place_values(weights, next, 0);
   size_t token = 0;

@@ -2,8 +2,9 @@
 //
 // A register tile is 48 rows by up to 4 tokens: 12 integer and 12 float accumulators, each
 // broadcast of four activations used for three row groups. Integer sums start so that they
-// come out as the bits of 1.5 * 2^23 + dot (see mk_block): conversion to float, scaling by the
-// activation's scale and taking the surplus off are one fma.
+// come out as the bits of scale * (1.5 * 2^23 + dot) (see mk_block): conversion to float, scaling by
+// the activations' scale and taking the surplus off are one subtraction, which leaves the two
+// multipliers of a core of Zen 4 alone.
 //
 // A panel is 48 rows by a run of blocks; between runs the chains wait in `out`. While a panel is
 // passed over, the next one is fetched to the second cache level: the hardware's own fetching stops
@@ -32,6 +33,7 @@ typedef struct {
   size_t stride;
   __mmask16 lanes[MK_PANEL_GROUPS];
   bool starts; // from zero, else from what is in `out`
+  bool ends;   // the chains, which then want the scale of their token's row
 } tile_results;
 
 // Four columns of the rows of a group, unsigned; `pair` holds the nibbles of an even step and of
@@ -90,11 +92,10 @@ MK_INLINE void take_part(const mk_panel_kind kind, const bool once, const int gr
 #pragma clang loop unroll(full)
   for (int t = 0; t < tokens; t++) {
     const mk_block *q = x + (size_t)t * stride;
-    const __m512 scale = _mm512_set1_ps(q->scale);
-    const __m512 offset = _mm512_set1_ps(q->offset);
+    const __m512 magic = _mm512_set1_ps(q->magic);
 #pragma clang loop unroll(full)
     for (int g = 0; g < groups; g++) {
-      const __m512 product = _mm512_fmadd_ps(_mm512_castsi512_ps(dot[t][g]), scale, offset);
+      const __m512 product = _mm512_sub_ps(_mm512_castsi512_ps(dot[t][g]), magic);
       if (!once) row_scale[g] = _mm512_load_ps(panel->scales + place + g * MK_ROW_GROUP);
       acc[t][g] = _mm512_fmadd_ps(row_scale[g], product, acc[t][g]);
       if (kind == MK_PANEL_Q4_K) {
@@ -131,6 +132,9 @@ MK_INLINE void tile(const mk_panel_kind kind, const bool once, const int groups,
 #pragma clang loop unroll(full)
     for (int g = 0; g < groups; g++) {
       float *at = results->out + (size_t)t * results->stride + g * MK_ROW_GROUP;
+      if (results->ends) {
+        acc[t][g] = _mm512_mul_ps(acc[t][g], _mm512_set1_ps(x[(size_t)t * stride].row_scale));
+      }
       _mm512_mask_storeu_ps(at, results->lanes[g], acc[t][g]);
     }
   }
@@ -179,7 +183,10 @@ MK_INLINE void run_panel(const mk_panel_kind kind, const bool once,
   mk_panel_prepare(kind, once, weights, at, &scales, &panel);
   mk_fetch_scales(weights, next);
   const size_t first = at->group * MK_ROW_GROUP;
-  tile_results results = {out + first, out_stride, {0xFFFF, 0xFFFF, 0xFFFF}, at->block == 0};
+  const size_t blocks = weights->columns / MK_BLOCK;
+  tile_results results = {out + first,    out_stride,
+                          {0xFFFF, 0xFFFF, 0xFFFF}, at->block == 0,
+                          at->block + at->blocks == blocks};
   const size_t left = weights->rows - first - (at->groups - 1) * MK_ROW_GROUP;
   if (left < MK_ROW_GROUP) results.lanes[at->groups - 1] = (__mmask16)((1u << left) - 1);
   const size_t stride = mk_block_stride(weights->columns);

@@ -73,6 +73,7 @@ void mk_matmul_quantized_scalar(const mk_matrix *weights, const mk_activations *
         for (size_t token = 0; token < x->tokens; token++) {
           float *acc = out + token * out_stride + first + lane;
           *acc = take_block(weights->type, &w, x->blocks + token * stride + block, *acc);
+          if (block + 1 == blocks) *acc *= x->blocks[token * stride].row_scale;
         }
       }
     }

@@ -31,7 +31,7 @@ static inline __attribute__((always_inline)) int32_t mk_panel_start(const mk_pan
     case MK_PANEL_Q6:
       return x->start_q6[half];
     default:
-      return MK_MAGIC_BITS;
+      return (int32_t)mk_bits_from_float(x->magic);
   }
 }
 

@@ -9,7 +9,7 @@
 // Row groups, and blocks of 32 columns, of a panel: with the activations of a tile it stays in the
 // first cache level while all tokens pass.
 #define MK_PANEL_GROUPS 3
-#define MK_PANEL_BLOCKS 32
+#define MK_PANEL_BLOCKS 128
 
 typedef struct {
   // q6_K: [block][half][group][row]; else [block][group][row].

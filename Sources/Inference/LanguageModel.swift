@@ -122,11 +122,14 @@ public final class LanguageModel: Sendable {
       matrices.reduce(0) { $0 + value($1) }
     }
     func products(_ matrix: PackedMatrix) -> Int { matrix.shape.rows * matrix.shape.columns }
+    let last =
+      weights.layers.last.map { sum($0.matrices, products) - sum([$0.key, $0.value], products) }
+      ?? 0
     return ModelCost(
       stepBytes: sum(inner + [weights.output]) { $0.layout.byteCount },
-      tokenMultiplyAdds: sum(inner, products),
+      tokenMultiplyAdds: sum(inner, products) - last,
       isInt8: inner.allSatisfy { $0.type.quantizesActivations },
-      logitsMultiplyAdds: products(weights.output))
+      logitsMultiplyAdds: products(weights.output) + last)
   }
 
   /// The bytes of all tokens that stand for text; made when it is first asked for.

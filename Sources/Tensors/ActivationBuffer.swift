@@ -30,7 +30,9 @@ package final class ActivationBuffer {
       blocks.base + token * mk_block_stride(columns))
   }
 
-  func kernel(tokens: Int) -> mk_activations {
-    mk_activations(tokens: tokens, values: values.base, blocks: blocks.base)
+  func kernel(tokens: Range<Int>, columns: Int) -> mk_activations {
+    mk_activations(
+      tokens: tokens.count, values: values.base + tokens.lowerBound * columns,
+      blocks: blocks.base + tokens.lowerBound * mk_block_stride(columns))
   }
 }

@@ -19,15 +19,17 @@ package struct Compute: Sendable {
     kernel = path.kernel
   }
 
-  /// out[token][row] for the rows of the groups given; `outStride` floats between tokens.
+  /// out[token][row] for the tokens and the rows of the groups given; `outStride` floats between
+  /// tokens.
   package func matmul(
-    _ weights: PackedMatrix, _ input: ActivationBuffer, tokens: Int, groups: Range<Int>,
+    _ weights: PackedMatrix, _ input: ActivationBuffer, tokens: Range<Int>, groups: Range<Int>,
     out: UnsafeMutablePointer<Float>, outStride: Int
   ) {
     var matrix = weights.kernel
-    var activations = input.kernel(tokens: tokens)
+    var activations = input.kernel(tokens: tokens, columns: weights.shape.columns)
     mk_matmul(
-      kernel, &matrix, &activations, groups.lowerBound, groups.upperBound, out, outStride)
+      kernel, &matrix, &activations, groups.lowerBound, groups.upperBound,
+      out + tokens.lowerBound * outStride, outStride)
   }
 
   /// out = x / rms(x) * weight, over `count` elements.

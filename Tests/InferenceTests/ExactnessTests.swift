@@ -161,6 +161,35 @@ struct ExactnessTests {
     #expect(one == Array(reference.prefix(20 * TinyModel.vocabulary)))
   }
 
+  @Test("A prompt's last token, the only one whose final state is computed, has the logits of all")
+  func lastOfPrompt() throws {
+    let tiny = try TinyModel(type: .q8_0)
+    let engine = try Engine(
+      model: tiny.model, options: EngineOptions(maxTokensPerStep: 40, contextLength: 256))
+    var numbers = SeededNumbers(seed: 31)
+    let requests = [1, 2, 9, 40, 41, 100].enumerated().map { index, count in
+      GenerationRequest(
+        sequence: UInt64(index),
+        promptTokens: (0..<count).map { _ in
+          Int32.random(in: 3..<Int32(TinyModel.vocabulary), using: &numbers)
+        },
+        options: SamplingOptions(maxTokens: 1, temperature: 0, logprobs: 5, ignoreEnd: true))
+    }
+    let results = try generate(engine, requests)
+    for request in requests {
+      let all = try engine.logits(tokens: request.promptTokens)
+      let last = all.suffix(TinyModel.vocabulary).map { Double($0) }
+      let total = Compute.log(last.map { Compute.exp($0) }.reduce(0, +))
+      let found = results[request.sequence]?.topLogprobs ?? []
+      let likeliest = last.indices.sorted { last[$0] > last[$1] }.prefix(5)
+      #expect(found.map { Int($0.token) } == Array(likeliest))
+      for each in found {
+        let expected = last[Int(each.token)] - total
+        #expect(abs(Double(each.logprob) - expected) < 1e-5)
+      }
+    }
+  }
+
   private static func logits(
     _ model: LanguageModel, _ tokens: [Int32], path: KernelPath, chunk: Int, threads: Int
   ) throws -> [UInt32] {

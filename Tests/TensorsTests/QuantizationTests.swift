@@ -8,9 +8,10 @@ struct QuantizationTests {
   struct Quantized: Equatable {
     var quants: [Int8] = []
     var scales: [UInt32] = []
-    var offsets: [UInt32] = []
+    var magics: [UInt32] = []
     var scaledSums: [UInt32] = []
     var starts: [Int32] = []
+    var rowScales: [UInt32] = []
   }
 
   private func quantize(_ row: [Float], _ path: mk_path) -> Quantized {
@@ -20,48 +21,76 @@ struct QuantizationTests {
     for block in blocks {
       withUnsafeBytes(of: block.quants) { result.quants += $0.map { Int8(bitPattern: $0) } }
       result.scales += bits([block.scale])
-      result.offsets += bits([block.offset])
+      result.magics += bits([block.magic])
       result.scaledSums += bits([block.scaled_sum])
       result.starts += [
         block.start_q8, block.start_q4, block.start_q6.0, block.start_q6.1,
       ]
+      result.rowScales += bits([block.row_scale])
     }
     return result
   }
 
-  private let paths = [MK_PATH_AVX2, MK_PATH_AVX512].filter { mk_path_supported($0) }
+  private let paths = [MK_PATH_SCALAR, MK_PATH_AVX2, MK_PATH_AVX512].filter(mk_path_supported)
 
   @Test(
     "All paths quantize to the same bits, odd magnitudes included",
-    arguments: [Float(1e-38), 1e-31, 1e-29, 1e-3, 1, 3e4, 3e38])
+    arguments: [Float(1e-38), 1e-31, 1e-29, 1e-3, 1, 3e4, 1e30, 3e38])
   func sameBits(magnitude: Float) {
     var numbers = SeededNumbers(seed: 21)
-    for blocks in [1, 2, 5] {
-      var row = numbers.floats(blocks * 32).map { $0 * magnitude }
+    for blocks in [1, 2, 5, 40] {
+      var row = numbers.activations(blocks * 32).map { $0 * magnitude }
       row[3] = -0.0
       let reference = quantize(row, MK_PATH_SCALAR)
       for path in paths { #expect(quantize(row, path) == reference) }
     }
   }
 
-  /// The bits of 1.5 * 2^23.
-  static let magic = Int32(bitPattern: Float(12_582_912).bitPattern)
-
   @Test("What a block tells of its quants follows from them, exactly where it must")
   func completesBlocks() {
     var numbers = SeededNumbers(seed: 22)
-    for path in paths + [MK_PATH_SCALAR] {
-      let row = numbers.floats(32, in: -3...5)
+    let row = numbers.activations(60 * 32)
+    let largest = row.map(abs).max() ?? 0
+    for path in paths {
       let quantized = quantize(row, path)
-      let low = quantized.quants[..<16].reduce(Int32(0)) { $0 + Int32($1) }
-      let high = quantized.quants[16...].reduce(Int32(0)) { $0 + Int32($1) }
-      let starts = [128 * (low + high), 8 * (low + high), 32 * low, 32 * high]
-      #expect(quantized.starts == starts.map { Self.magic - $0 })
-      let scale = Float(bitPattern: quantized.scales[0])
-      #expect(quantized.scales[0] & 3 == 0)
-      #expect(abs(scale * 127 - (row.map(abs).max() ?? 0)) < 1e-5)
-      #expect(Double(Float(bitPattern: quantized.offsets[0])) == -12_582_912 * Double(scale))
-      #expect(quantized.scaledSums == [(scale * Float(low + high)).bitPattern])
+      #expect(quantized.rowScales.allSatisfy { $0 == (largest / 127).bitPattern })
+      for block in 0..<60 {
+        let quants = quantized.quants[block * 32..<(block + 1) * 32].map { Int32($0) }
+        let low = quants[..<16].reduce(0, +)
+        let high = quants[16...].reduce(0, +)
+        let scale = Float(bitPattern: quantized.scales[block])
+        let magic = Float(12_582_912) * scale
+        #expect(quantized.magics[block] == magic.bitPattern)
+        #expect(quantized.scaledSums[block] == (scale * Float(low + high)).bitPattern)
+        let starts = [128 * (low + high), 8 * (low + high), 32 * low, 32 * high]
+        #expect(
+          Array(quantized.starts[block * 4..<block * 4 + 4])
+            == starts.map { Int32(bitPattern: magic.bitPattern) - $0 })
+      }
+    }
+  }
+
+  @Test("A block has the smallest power of two as its scale that keeps its largest within 127")
+  func chosenScales() {
+    var numbers = SeededNumbers(seed: 23)
+    let row = numbers.activations(200 * 32)
+    let largest = row.map(abs).max() ?? 0
+    for path in paths {
+      let quantized = quantize(row, path)
+      for block in 0..<200 {
+        let values = row[block * 32..<(block + 1) * 32]
+        var scale = largest
+        var exponent = 0
+        while exponent < 20, (values.map(abs).max() ?? 0) <= scale / 2 {
+          scale /= 2
+          exponent += 1
+        }
+        #expect(Float(bitPattern: quantized.scales[block]) == scale / largest)
+        for (value, quant) in zip(values, quantized.quants[(block * 32)...]) {
+          // Off by half a step, and by what rounding 127 / largest adds.
+          #expect(abs(Double(value) / Double(scale) * 127 - Double(quant)) < 0.50002)
+        }
+      }
     }
   }
 
@@ -73,27 +102,35 @@ struct QuantizationTests {
     row[2] = 1.5
     row[3] = -2.5
     row[4] = 127
-    for path in paths + [MK_PATH_SCALAR] {
+    for path in paths {
       let quantized = quantize(row, path)
       #expect(Array(quantized.quants[0...4]) == [-127, 0, 2, -2, 127])
+      #expect(quantized.rowScales == [Float(1).bitPattern])
       #expect(quantized.scales == [Float(1).bitPattern])
-      #expect(quantized.starts == [Int32](repeating: Self.magic, count: 4))
+      let magic = Int32(bitPattern: Float(12_582_912).bitPattern)
+      #expect(quantized.starts == [Int32](repeating: magic, count: 4))
     }
   }
 
   @Test(
-    "A block with a value that is not finite, or too large, is marked by its scale",
-    arguments: [
-      Float.nan, .infinity, -.infinity, 0x1p100,
-    ])
+    "A row with a value that is not finite, or too large, is marked by its scale",
+    arguments: [Float.nan, .infinity, -.infinity, 0x1p100])
   func marksWhatIsNotFinite(value: Float) {
     var row = [Float](repeating: 1, count: 64)
     row[40] = value
-    for path in paths + [MK_PATH_SCALAR] {
+    for path in paths {
       let quantized = quantize(row, path)
-      #expect(!Float(bitPattern: quantized.scales[0]).isNaN)
-      #expect(Float(bitPattern: quantized.scales[1]).isNaN)
-      #expect(quantized.quants[32...].allSatisfy { $0 == 0 })
+      #expect(quantized.rowScales.allSatisfy { Float(bitPattern: $0).isNaN })
+      #expect(quantized.quants.allSatisfy { $0 == 0 })
+    }
+  }
+
+  @Test("A row of next to nothing becomes zeros", arguments: [Float(0), 0x1p-101, 0x1p-140])
+  func nextToNothing(value: Float) {
+    for path in paths {
+      let quantized = quantize([Float](repeating: value, count: 64), path)
+      #expect(quantized.rowScales == [0, 0])
+      #expect(quantized.quants.allSatisfy { $0 == 0 })
     }
   }
 

@@ -40,23 +40,25 @@ bool mk_path_supported(mk_path path);
 
 /* ---- Activation quantization ----------------------------------------------------------------- */
 
-/* 32 activations of one token, in one cache line, with what each weight type wants to know of them:
- * quant = round-half-even(x * (127 / amax)), within +-127; scale = amax / 127, rounded to 22
- * significant bits; the rest follows from these. M is 1.5 * 2^23.
+/* 32 activations of one token, in one cache line, with what each weight type wants to know of them.
+ * An activation stands for row_scale * (scale * quant): row_scale is that of the whole row, its
+ * largest magnitude / 127; scale is the smallest power of two, from 2^-20 to 1, with which the
+ * block's largest stays within 127; quant = round-half-even(x * ((127 / the row's largest) /
+ * scale)). The rest follows from these.
  *
- * A matmul starts an integer dot product of unsigned weights at the bits of M less the zero point's
- * share; what comes out are the bits of M + dot, and fma(M + dot, scale, offset) is scale * dot,
- * rounded once, because offset is exact.
+ * M is 1.5 * 2^23. A matmul starts an integer dot product of unsigned weights at the bits of
+ * scale * M less the zero point's share; what comes out are the bits of scale * (M + dot), so that
+ * taking scale * M away leaves scale * dot, exactly: bringing in the scale costs nothing.
  */
 typedef struct {
   int8_t quants[32];
   float scale;
-  float offset;        /* -M * scale */
+  float magic;         /* M * scale */
   float scaled_sum;    /* scale * (sum of the quants) */
-  int32_t start_q8;    /* bits of M, less 128 * (sum of the quants) */
-  int32_t start_q4;    /* bits of M, less 8 * (sum of the quants) */
-  int32_t start_q6[2]; /* bits of M, less 32 * (sum of each half of the quants) */
-  int32_t unused;
+  int32_t start_q8;    /* bits of M * scale, less 128 * (sum of the quants) */
+  int32_t start_q4;    /* bits of M * scale, less 8 * (sum of the quants) */
+  int32_t start_q6[2]; /* bits of M * scale, less 32 * (sum of each half of the quants) */
+  float row_scale;     /* the same in all blocks of a row */
 } mk_block;
 
 /* Blocks from one token's first to the next one's, for rows of `columns`, a multiple of 32: an odd
@@ -64,9 +66,9 @@ typedef struct {
  */
 size_t mk_block_stride(size_t columns);
 
-/* One row of n floats (n a multiple of 32) into n / 32 blocks. A block whose largest magnitude is
+/* One row of n floats (n a multiple of 32) into n / 32 blocks. A row whose largest magnitude is
  * under 2^-100 becomes zeros; one that holds a magnitude of 2^100 or more, an infinity or a NaN
- * becomes zeros with a NaN scale, so that it is noticed in the logits.
+ * becomes zeros with a NaN row_scale, so that it is noticed in the logits.
  */
 void mk_quantize_row(mk_path path, const float *x, size_t n, mk_block *blocks);
 
@@ -142,9 +144,10 @@ typedef struct {
 /* out[token * out_stride + row] for the rows of groups [group_begin, group_end).
  *
  * Each element is one chain, from 0. Quantized weights, over the blocks of 32 of its row in order:
- *   acc = fma(weight scale, activation scale * (float)(integer dot product), acc),
- * for q4_K then acc = fma(-(min * m), scaled_sum, acc); q6_K has two steps, of 16 columns each.
- * The weight scale of the K-quants is scale * s. Float weights, over the columns in order:
+ *   acc = fma(weight scale, block scale * (float)(integer dot product), acc),
+ * for q4_K then acc = fma(-(min * m), scaled_sum, acc); q6_K has two steps, of 16 columns each; at
+ * the end acc * row_scale. The weight scale of the K-quants is scale * s. Float weights, over the
+ * columns in order:
  *   acc = fma(float(weight), activation, acc). */
 void mk_matmul(mk_path path, const mk_matrix *weights, const mk_activations *x, size_t group_begin,
                size_t group_end, float *out, size_t out_stride);

@@ -11,9 +11,7 @@ extension DecoderPass {
   /// hidden += attention(norm(hidden)), and the batch's keys and values are in the cache.
   func attention(_ layer: DecoderWeights.Layer, _ store: KeyValueLayer, _ batch: TokenBatch) {
     let tokens = batch.count
-    norm(
-      layer.attentionNorm, tokens: tokens,
-      quantizes: [layer.query, layer.key, layer.value].contains { $0.type.quantizesActivations })
+    attentionNorm(layer, tokens: tokens)
     project(
       [
         Projection(weights: layer.query, out: queries.base),
@@ -21,8 +19,49 @@ extension DecoderPass {
         Projection(weights: layer.value, out: values.base),
       ], normed, tokens: tokens)
     pool.run(count: tokens, grain: 8) { _, range in
+      for token in range {
+        rotateQuery(token, batch)
+        rotateAndStore(token, store, batch)
+      }
+    }
+    attend(layer, store, batch)
+  }
+
+  /// The same for some of a batch's rows, which come to be the first ones of `hidden`, and whose
+  /// tokens are `selected`; keys and values are those of all.
+  func attention(
+    _ layer: DecoderWeights.Layer, _ store: KeyValueLayer, _ batch: TokenBatch,
+    of rows: some Collection<Int>, _ selected: TokenBatch
+  ) {
+    attentionNorm(layer, tokens: batch.count)
+    project(
+      [
+        Projection(weights: layer.key, out: keys.base),
+        Projection(weights: layer.value, out: values.base),
+      ], normed, tokens: batch.count)
+    pool.run(count: batch.count, grain: 8) { _, range in
       for token in range { rotateAndStore(token, store, batch) }
     }
+    let width = configuration.width
+    for (place, row) in rows.enumerated() where place < row {
+      (hidden.base + place * width).update(from: hidden.base + row * width, count: width)
+    }
+    // A step of nothing but beginnings of prompts has none.
+    guard !rows.isEmpty else { return }
+    attentionNorm(layer, tokens: rows.count)
+    project(
+      [Projection(weights: layer.query, out: queries.base)], normed, tokens: rows.count)
+    pool.run(count: rows.count, grain: 8) { _, range in
+      for token in range { rotateQuery(token, selected) }
+    }
+    attend(layer, store, selected)
+  }
+
+  /// hidden += the output projection of attention by the queries of a batch's tokens.
+  private func attend(
+    _ layer: DecoderWeights.Layer, _ store: KeyValueLayer, _ batch: TokenBatch
+  ) {
+    let tokens = batch.count
     let heads = configuration.keyValueHeads
     pool.run(count: batch.runs.count * heads) { thread, range in
       for item in range {
@@ -41,22 +80,27 @@ extension DecoderPass {
 
   /// hidden += down(silu(gate(norm(hidden))) * up(norm(hidden))).
   func feedForward(_ layer: DecoderWeights.Layer, tokens: Int) {
+    guard tokens > 0 else { return }
     norm(
       layer.feedForwardNorm, tokens: tokens,
       quantizes: [layer.gate, layer.up].contains { $0.type.quantizesActivations })
     let length = configuration.feedForwardLength
+    let chunk = chunk(layer, tokens: tokens)
     pool.run(count: layer.gate.groups, grain: grain(layer.gate.groups)) { _, groups in
-      compute.matmul(
-        layer.gate, normed, tokens: tokens, groups: groups, out: gate.values.base,
-        outStride: length)
-      compute.matmul(
-        layer.up, normed, tokens: tokens, groups: groups, out: up.base, outStride: length)
       let first = groups.lowerBound * 16
       let count = min(groups.upperBound * 16, length) - first
-      for token in 0..<tokens {
-        compute.swiglu(
-          gate: gate.values.base + token * length + first, up: up.base + token * length + first,
-          count: count)
+      for begin in stride(from: 0, to: tokens, by: chunk) {
+        let some = begin..<min(begin + chunk, tokens)
+        compute.matmul(
+          layer.gate, normed, tokens: some, groups: groups, out: gate.values.base,
+          outStride: length)
+        compute.matmul(
+          layer.up, normed, tokens: some, groups: groups, out: up.base, outStride: length)
+        for token in some {
+          compute.swiglu(
+            gate: gate.values.base + token * length + first,
+            up: up.base + token * length + first, count: count)
+        }
       }
     }
     if layer.down.type.quantizesActivations {
@@ -77,7 +121,7 @@ extension DecoderPass {
         let mine = range.clamped(to: first..<first + groups)
         if !mine.isEmpty {
           compute.matmul(
-            projection.weights, input, tokens: tokens,
+            projection.weights, input, tokens: 0..<tokens,
             groups: mine.lowerBound - first..<mine.upperBound - first, out: projection.out,
             outStride: projection.weights.shape.rows)
         }
@@ -91,7 +135,7 @@ extension DecoderPass {
     let width = configuration.width
     pool.run(count: matrix.groups, grain: grain(matrix.groups)) { _, groups in
       compute.matmul(
-        matrix, input, tokens: tokens, groups: groups, out: delta.base, outStride: width)
+        matrix, input, tokens: 0..<tokens, groups: groups, out: delta.base, outStride: width)
       let first = groups.lowerBound * 16
       let count = min(groups.upperBound * 16, width) - first
       for token in 0..<tokens {
@@ -99,6 +143,12 @@ extension DecoderPass {
         compute.add(hidden.base + place, delta.base + place, count: count)
       }
     }
+  }
+
+  private func attentionNorm(_ layer: DecoderWeights.Layer, tokens: Int) {
+    norm(
+      layer.attentionNorm, tokens: tokens,
+      quantizes: [layer.query, layer.key, layer.value].contains { $0.type.quantizesActivations })
   }
 
   private func norm(_ weight: [Float], tokens: Int, quantizes: Bool) {
@@ -113,16 +163,18 @@ extension DecoderPass {
     }
   }
 
-  private func rotateAndStore(_ token: Int, _ store: KeyValueLayer, _ batch: TokenBatch) {
-    let position = batch.positions[token]
-    let dimension = configuration.headDimension
-    let key = keys.base + token * keyWidth
+  private func rotateQuery(_ token: Int, _ batch: TokenBatch) {
     compute.rope(
       queries.base + token * queryWidth, heads: configuration.attentionHeads,
-      headDimension: dimension, table: rotary, position: position)
+      headDimension: configuration.headDimension, table: rotary, position: batch.positions[token])
+  }
+
+  private func rotateAndStore(_ token: Int, _ store: KeyValueLayer, _ batch: TokenBatch) {
+    let position = batch.positions[token]
+    let key = keys.base + token * keyWidth
     compute.rope(
-      key, heads: configuration.keyValueHeads, headDimension: dimension, table: rotary,
-      position: position)
+      key, heads: configuration.keyValueHeads, headDimension: configuration.headDimension,
+      table: rotary, position: position)
     store.write(
       block: batch.tables[token][position / store.shape.blockTokens],
       offset: position % store.shape.blockTokens, key: key, value: values.base + token * keyWidth)
@@ -138,6 +190,12 @@ extension DecoderPass {
       scale: 1 / Float(configuration.headDimension).squareRoot(), queries: queries.base + place,
       out: attended.values.base + place, stride: queryWidth,
       scratch: scratch.base + thread * scratchStride)
+  }
+
+  /// How many tokens are taken at a time through gate and up, so that SwiGLU finds the products of
+  /// a piece's rows in the second cache level. Float weights are better brought to registers once.
+  private func chunk(_ layer: DecoderWeights.Layer, tokens: Int) -> Int {
+    layer.gate.type.quantizesActivations ? min(tokens, 128) : tokens
   }
 
   /// Row groups to hand out at a time: enough pieces to even out, whole panels of the kernels where

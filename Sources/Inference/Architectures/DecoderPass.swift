@@ -28,6 +28,10 @@ final class DecoderPass {
   let scratchStride: Int
 
   private let finals: ActivationBuffer
+  /// For each row of the last batch whose final state is known, which row of `hidden` that is.
+  private var finalPlaces: [Int]
+  /// Those rows' tokens, where they are not all of the batch.
+  private var finalBatch = TokenBatch()
   /// Logits of the rows asked for last, [rows][vocabulary].
   let logits: AlignedBuffer<Float>
   /// The most rows of logits at a time.
@@ -67,6 +71,7 @@ final class DecoderPass {
     attended = try ActivationBuffer(tokens: maxTokens, columns: queryWidth)
     gate = try ActivationBuffer(tokens: maxTokens, columns: configuration.feedForwardLength)
     finals = try ActivationBuffer(tokens: maxLogitRows, columns: width)
+    finalPlaces = Array(repeating: 0, count: maxTokens)
     logits = try AlignedBuffer(count: maxLogitRows * configuration.vocabularySize, zeroed: false)
     scratchStride = Compute.attentionScratch(
       group: configuration.queriesPerKeyValueHead, headDimension: configuration.headDimension)
@@ -75,18 +80,30 @@ final class DecoderPass {
 
   /// Runs all layers over a batch and writes its keys and values; tokens and positions are in
   /// range.
-  func run(_ batch: TokenBatch) {
+  ///
+  /// Final states are computed of the rows asked for, in ascending order: nobody reads those of most
+  /// tokens of a prompt, and so the last layer computes no more than keys and values of these.
+  func run(_ batch: TokenBatch, finals rows: some Collection<Int>) {
     pool.run(count: batch.count, grain: 16) { _, range in
       weights.embedding.read(
         batch.tokens[range], out: hidden.base + range.lowerBound * configuration.width)
     }
+    for (place, row) in rows.enumerated() { finalPlaces[row] = place }
+    let last = rows.count < batch.count ? weights.layers.count - 1 : nil
     for (index, layer) in weights.layers.enumerated() {
-      attention(layer, cache[index], batch)
-      feedForward(layer, tokens: batch.count)
+      if index == last {
+        finalBatch.set(rows, of: batch)
+        attention(layer, cache[index], batch, of: rows, finalBatch)
+        feedForward(layer, tokens: finalBatch.count)
+      } else {
+        attention(layer, cache[index], batch)
+        feedForward(layer, tokens: batch.count)
+      }
     }
   }
 
-  /// Computes the logits of rows of the last batch, at most `maxLogitRows`, into `logits`.
+  /// Computes the logits of rows of the last batch whose final states are known, at most
+  /// `maxLogitRows`, into `logits`.
   func computeLogits(rows: some Collection<Int>) {
     // A step of nothing but beginnings of prompts has none.
     guard !rows.isEmpty else { return }
@@ -101,10 +118,11 @@ final class DecoderPass {
       [Projection(weights: weights.output, out: logits.base)], finals, tokens: rows.count)
   }
 
-  /// The final hidden state of a row of the last batch, from which its logits are computed.
+  /// The final hidden state of a row of the last batch that was asked for, from which its logits
+  /// are computed.
   func finalState(row: Int, out: UnsafeMutablePointer<Float>) {
     compute.rmsNorm(
-      hidden.base + row * configuration.width, weight: weights.outputNorm,
+      hidden.base + finalPlaces[row] * configuration.width, weight: weights.outputNorm,
       count: configuration.width, epsilon: configuration.rmsEpsilon, out: out)
   }
 

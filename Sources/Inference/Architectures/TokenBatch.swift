@@ -24,6 +24,25 @@ struct TokenBatch {
     runs.removeAll(keepingCapacity: true)
   }
 
+  /// Takes some of another batch's tokens, in ascending order, instead of those that it had.
+  mutating func set(_ rows: some Collection<Int>, of other: TokenBatch) {
+    removeAll()
+    for row in rows {
+      let table = other.tables[row], position = other.positions[row]
+      if let last = runs.last, last.run.tokens < AttentionRun.maxTokens, last.run.blocks == table,
+        last.run.length + last.run.tokens == position + 1
+      {
+        runs[runs.count - 1].run = AttentionRun(
+          blocks: table, tokens: last.run.tokens + 1, length: last.run.length)
+      } else {
+        runs.append((count, AttentionRun(blocks: table, tokens: 1, length: position + 1)))
+      }
+      tokens.append(other.tokens[row])
+      positions.append(position)
+      tables.append(table)
+    }
+  }
+
   /// Adds a run of tokens of one sequence that starts at a position; the table outlives the batch.
   mutating func append(
     _ run: some Collection<Int32>, start: Int, table: UnsafePointer<Int32>

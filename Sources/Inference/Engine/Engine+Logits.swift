@@ -65,7 +65,7 @@ extension Engine {
       table.set(blocks)
       batch.removeAll()
       batch.append(tokens[start..<end], start: start, table: table.base)
-      pass.run(batch)
+      pass.run(batch, finals: 0..<batch.count)
       for first in stride(from: 0, to: end - start, by: pass.maxLogitRows) {
         let rows = first..<min(first + pass.maxLogitRows, end - start)
         pass.computeLogits(rows: rows)

@@ -21,8 +21,8 @@ extension Engine {
     let drafts = makeDrafts(works, plan)
     let verifying = clock.now
     let rows = collect(works, drafts)
-    pass.run(batch)
-    pass.computeLogits(rows: rows)
+    pass.run(batch, finals: rows.states)
+    pass.computeLogits(rows: rows.logits)
     noteStates(works, drafts)
     let decisions = decisions(works, drafts, plan)
     let verdicts = verify(decisions)
@@ -57,19 +57,30 @@ extension Engine {
   }
 
   /// Puts the tokens of all works into the batch, drafted ones behind the last known; returns the
-  /// rows whose logits choose tokens.
-  private func collect(_ works: [Scheduler.Work], _ drafts: [[DraftedToken]]) -> [Int] {
-    var rows: [Int] = []
+  /// rows whose logits choose tokens, and those whose final states are read, for that or by a
+  /// contrastive search.
+  private func collect(
+    _ works: [Scheduler.Work], _ drafts: [[DraftedToken]]
+  ) -> (logits: [Int], states: [Int]) {
+    var logits: [Int] = []
+    var states: [Int] = []
     batch.removeAll()
     for (work, drafted) in zip(works, drafts) {
       guard let sequence = sequences[work.sequence] else { continue }
+      let first = batch.count
       let known = scheduler.tokens(of: work.sequence)[work.start..<work.start + work.count]
       batch.append(
         drafted.isEmpty ? known : known + drafted.map(\.token), start: work.start,
         table: sequence.table.base)
-      if work.isLast { rows += batch.count - 1 - drafted.count..<batch.count }
+      let chosen = batch.count - 1 - drafted.count..<batch.count
+      if work.isLast { logits += chosen }
+      if sequence.owner.contrastive != nil {
+        states += first..<batch.count
+      } else if work.isLast {
+        states += chosen
+      }
     }
-    return rows
+    return (logits, states)
   }
 
   /// Takes note of what was decided; returns what came out of it.

@@ -96,7 +96,7 @@ final class DraftModel {
     }
     while batch.count > 0 {
       let seconds = ContinuousClock().measure {
-        pass.run(batch)
+        pass.run(batch, finals: rows)
         pass.computeLogits(rows: rows)
         choose(requests, active, &drafts)
       }

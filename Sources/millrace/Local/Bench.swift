@@ -12,7 +12,8 @@ struct Bench: AsyncParsableCommand {
 
       With --suite: a table over batch sizes, with what the machine can do at most beside it. Reading \
       memory and multiplying bytes from registers are measured first; a decode step must read all \
-      weights once, and a prompt token must be multiplied with all of them.
+      weights once, and a prompt token must be multiplied with all of them but the vocabulary's and \
+      most of the last layer's.
 
       Example: millrace bench --model model.gguf --batch 1,8,16
                millrace bench --model model.gguf --suite --out bench
