@@ -21,9 +21,9 @@
 // Up to this many tokens every tile unpacks the values for itself.
 #define PACKED_TOKENS 8
 // Up to this many tokens the runs of blocks are innermost.
-#define FEW_TOKENS 48
+#define FEW_TOKENS 15
 // Blocks of a run for few tokens: fetching the next run has to keep up with the passes.
-#define FEW_BLOCKS 8
+#define FEW_BLOCKS 32
 // With many tokens: row groups that all runs of blocks are done for before the next ones, so that
 // `out` stays in the second cache level.
 #define ROUND_GROUPS 8

@@ -1,4 +1,4 @@
-// Panels of quantized weights for AVX2: 16 rows by up to 16 blocks, with values as the register
+// Panels of quantized weights for AVX2: 16 rows by up to 64 blocks, with values as the register
 // tile wants them, planes of half bytes, or as they are packed, and scales as floats. Include after
 // avx2.h.
 
@@ -7,9 +7,9 @@
 
 #include "panel.h"
 
-// Blocks of 32 columns in a panel: with the activations of a tile it stays in the first cache
-// level while all tokens pass.
-#define MK_PANEL_BLOCKS 16
+// Blocks of 32 columns in a panel: with what is fetched meanwhile it stays in the second cache level
+// while all tokens pass.
+#define MK_PANEL_BLOCKS 64
 #define MK_PLANE_BYTES (MK_ROW_GROUP * MK_BLOCK)
 
 MK_INLINE int mk_panel_planes(const mk_panel_kind kind) {

@@ -1,4 +1,4 @@
-// Panels of quantized weights for AVX-512: 48 rows by up to 32 blocks. Values stay as they are
+// Panels of quantized weights for AVX-512: 48 rows by up to 128 blocks. Values stay as they are
 // packed, scales become floats. Include after avx512.h.
 
 #ifndef MILLRACE_PANEL_AVX512_H
@@ -6,8 +6,8 @@
 
 #include "panel.h"
 
-// Row groups, and blocks of 32 columns, of a panel: with the activations of a tile it stays in the
-// first cache level while all tokens pass.
+// Row groups, and blocks of 32 columns, of a panel: it stays in the second cache level while all
+// tokens pass, and a tile is long beside its beginning and its end.
 #define MK_PANEL_GROUPS 3
 #define MK_PANEL_BLOCKS 128
 

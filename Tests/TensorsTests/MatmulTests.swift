@@ -6,7 +6,7 @@ import Testing
 struct MatmulTests {
   static let shapes: [(rows: Int, columns: Int, tokens: Int)] = [
     (1, 32, 1), (16, 64, 2), (17, 96, 3), (31, 32, 5), (64, 160, 8), (65, 224, 9), (80, 128, 19),
-    (130, 512, 1), (33, 1024, 31), (70, 2112, 7), (300, 64, 14), (41, 1120, 131),
+    (130, 512, 1), (33, 1024, 31), (70, 2112, 7), (300, 64, 14), (41, 1120, 131), (49, 4224, 22),
   ]
   static let quantized: [DType] = DType.allCases.filter(\.quantizesActivations)
 
