@@ -35,9 +35,10 @@ static inline mk_row_scale mk_choose_row_scale(uint32_t largest) {
   return (mk_row_scale){largest, 127.0f / amax, amax / 127.0f, false};
 }
 
-// The scale of a block is 2 to the power of minus this; from the bits of its largest magnitude. As
-// numbers, bits of floats are their logarithms, but for what happens between powers of two, where
-// they still have the same order.
+// The scale of a block is 2 to the power of minus this; from the bits of its largest magnitude.
+// Adding e to the exponent of a float multiplies by 2^e, so the difference of the bits has the largest
+// e with which the block's largest is not above the row's. Zeros and subnormal numbers are farther
+// below any row that gets here than the smallest scale.
 static inline uint32_t mk_scale_exponent(const mk_row_scale *row, uint32_t largest) {
   const uint32_t exponent = (row->largest - largest) >> 23;
   return exponent < MK_SMALLEST_SCALE ? exponent : MK_SMALLEST_SCALE;

@@ -21,10 +21,8 @@
 #define TILE_TOKENS 4
 // Up to this many tokens the runs of blocks are innermost.
 #define FEW_TOKENS 20
-// Blocks of a run for few tokens: fetching the next run has to keep up with the passes, unless there
-// is only one.
+// Blocks of a run for few tokens: fetching the next run has to keep up with the passes.
 #define FEW_BLOCKS 8
-#define ONCE_BLOCKS 32
 // With many tokens: row groups that all runs of blocks are done for before the next ones, so that
 // `out` stays in the second cache level.
 #define ROUND_GROUPS 18
@@ -209,10 +207,9 @@ MK_INLINE void run_kind(const mk_panel_kind kind, const bool once,
                         size_t out_stride) {
   const size_t blocks = weights->columns / MK_BLOCK;
   const bool few = x->tokens <= FEW_TOKENS;
-  const size_t few_blocks = once ? ONCE_BLOCKS : FEW_BLOCKS;
   const size_t at_once = few ? MK_PANEL_GROUPS : ROUND_GROUPS;
   const mk_panel_walk walk = {group_begin, group_end, MK_PANEL_GROUPS, at_once, blocks,
-                              mk_run_blocks(blocks, few ? few_blocks : MK_PANEL_BLOCKS)};
+                              mk_run_blocks(blocks, few ? FEW_BLOCKS : MK_PANEL_BLOCKS)};
   mk_place at = mk_place_at(&walk, group_begin, 0);
   while (at.groups > 0) {
     const mk_place next = mk_next_place(&walk, &at);

@@ -43,14 +43,15 @@ MK_INLINE __m512 mk_signed_bytes_to_floats(const int8_t *bytes) {
 
 // The scales of one block of one group to their places.
 MK_INLINE void mk_spread_scales(const mk_panel_kind kind, const mk_matrix *weights, size_t group,
-                                size_t block, float *scales, float *mins) {
+                                size_t block, mk_panel_scales *to, size_t place) {
   const size_t part = block % MK_SUPERBLOCK_BLOCKS;
+  float *scales = to->scales + place;
   if (kind == MK_PANEL_Q4_K) {
     const mk_q4_k_scales *s = mk_q4_k_scales_of(weights, group, block);
     const __m512 scale = mk_halves_to_floats(s->scale);
     const __m512 min = mk_halves_to_floats(s->min);
     _mm512_store_ps(scales, _mm512_mul_ps(scale, mk_bytes_to_floats(s->scales[part])));
-    _mm512_store_ps(mins, _mm512_mul_ps(min, mk_bytes_to_floats(s->mins[part])));
+    _mm512_store_ps(to->mins + place, _mm512_mul_ps(min, mk_bytes_to_floats(s->mins[part])));
   } else if (kind == MK_PANEL_Q6) {
     const mk_q6_k_scales *s = mk_q6_k_scales_of(weights, group, block);
     const __m512 scale = mk_halves_to_floats(s->scale);
@@ -74,8 +75,7 @@ MK_INLINE void mk_panel_prepare(const mk_panel_kind kind, const bool once,
     if (once) panel->halves[g] = mk_block_scales(weights, at->group + g, at->block);
     for (size_t b = 0; b < at->blocks && !once; b++) {
       const size_t place = (b * halves * MK_PANEL_GROUPS + g) * MK_ROW_GROUP;
-      mk_spread_scales(kind, weights, at->group + g, at->block + b, scales->scales + place,
-                       scales->mins + place);
+      mk_spread_scales(kind, weights, at->group + g, at->block + b, scales, place);
     }
   }
   panel->scales = scales->scales;

@@ -49,7 +49,9 @@ struct mk_thread_pool {
   // only who has taken a piece may read them.
   unsigned pieces;
   size_t count;
+  size_t coarse; // pieces of `grain`, before those of `fine`
   size_t grain;
+  size_t fine;
   mk_work work;
   void *context;
 };
@@ -98,9 +100,12 @@ static void do_pieces(mk_thread_pool *pool, unsigned run, size_t thread) {
   unsigned piece;
   while (take_piece(pool, run, &piece)) {
     const unsigned pieces = pool->pieces;
-    const size_t begin = piece * pool->grain;
+    const bool is_coarse = piece < pool->coarse;
+    const size_t grain = is_coarse ? pool->grain : pool->fine;
+    const size_t begin = is_coarse ? piece * grain
+                                   : pool->coarse * pool->grain + (piece - pool->coarse) * grain;
     const size_t left = pool->count - begin;
-    pool->work(pool->context, thread, begin, begin + (left < pool->grain ? left : pool->grain));
+    pool->work(pool->context, thread, begin, begin + (left < grain ? left : grain));
     // From the last piece on, the caller may publish another run.
     if (atomic_fetch_add(&pool->finished, 1) + 1 == pieces && atomic_load(&pool->caller_sleeps)) {
       pthread_mutex_lock(&pool->lock);
@@ -223,19 +228,26 @@ size_t mk_thread_pool_sleepers(mk_thread_pool *pool) {
   return sleepers;
 }
 
-void mk_thread_pool_run(mk_thread_pool *pool, size_t count, size_t grain, mk_work work,
+void mk_thread_pool_run(mk_thread_pool *pool, size_t count, size_t grain, size_t fine, mk_work work,
                         void *context) {
-  if (grain < 1) grain = 1;
-  if (pool->started == 0 || count <= grain) {
+  if (fine < 1) fine = 1;
+  if (grain < fine) grain = fine;
+  if (pool->started == 0 || count <= fine) {
     if (count > 0) work(context, 0, 0, count);
     if (pool->gives_way) offer_processor();
     return;
   }
   // So many pieces that their number fits; a worker must not read these before it has taken one.
-  while (count / grain >= UINT32_MAX) grain *= 2;
-  const unsigned pieces = (unsigned)(count / grain + (count % grain != 0));
+  while (count / fine >= UINT32_MAX) fine *= 2;
+  if (grain < fine) grain = fine;
+  // When the coarse pieces are all taken, threads are up to one of them apart.
+  const size_t coarse = count / grain > pool->threads ? count / grain - pool->threads : 0;
+  const size_t rest = count - coarse * grain;
+  const unsigned pieces = (unsigned)(coarse + rest / fine + (rest % fine != 0));
   pool->count = count;
+  pool->coarse = coarse;
   pool->grain = grain;
+  pool->fine = fine;
   pool->work = work;
   pool->context = context;
   const unsigned run = publish(pool, pieces);

@@ -1,6 +1,6 @@
 /// What computing costs on a model, attention left out.
 public struct ModelCost: Sendable, Hashable {
-  /// Bytes of weights that every step reads once.
+  /// Bytes of weights that every step that chooses tokens reads once.
   public let stepBytes: Int
   /// Multiplications and additions for each token of a prompt: of the last layer keys and values
   /// only.

@@ -47,15 +47,19 @@ package final class ThreadPool {
 
   /// Calls `body` for all of `0 ..< count`, in pieces of `grain`, and returns when all are done.
   ///
+  /// With `fine`, the last pieces are of that size, as many as one of `grain` for each thread would
+  /// be: then threads are done at about the same time although most pieces are large.
+  ///
   /// `body` gets the index of its thread, for scratch space, and a range. It runs on several
   /// threads at once and must write disjoint memory for disjoint ranges.
   package func run(
-    count: Int, grain: Int = 1, _ body: (_ thread: Int, _ range: Range<Int>) -> Void
+    count: Int, grain: Int = 1, fine: Int? = nil,
+    _ body: (_ thread: Int, _ range: Range<Int>) -> Void
   ) {
     withoutActuallyEscaping(body) { escaping in
       withUnsafePointer(to: Work(body: escaping)) { pointer in
         mk_thread_pool_run(
-          pool, count, grain,
+          pool, count, grain, fine ?? grain,
           { context, thread, begin, end in
             context?.assumingMemoryBound(to: Work.self).pointee.body(thread, begin..<end)
           },

@@ -91,11 +91,11 @@ extension SeededNumbers {
     var row: [Float] = []
     while row.count < count {
       let block = floats(min(32, count - row.count), in: -4...4)
-      let power = Int.random(in: 0...40, using: &self)
       // Half of the blocks are within a factor of 16 of the largest.
-      let magnitude =
-        power > 32
-        ? 0 : Float(sign: .plus, exponent: -(power < 20 ? power / 5 : power), significand: 1)
+      let power =
+        Bool.random(using: &self)
+        ? Int.random(in: 0...4, using: &self) : Int.random(in: 5...26, using: &self)
+      let magnitude = power == 26 ? 0 : Float(sign: .plus, exponent: -power, significand: 1)
       row += block.map { $0 * magnitude }
     }
     return row

@@ -6,7 +6,8 @@ import Testing
 struct MatmulTests {
   static let shapes: [(rows: Int, columns: Int, tokens: Int)] = [
     (1, 32, 1), (16, 64, 2), (17, 96, 3), (31, 32, 5), (64, 160, 8), (65, 224, 9), (80, 128, 19),
-    (130, 512, 1), (33, 1024, 31), (70, 2112, 7), (300, 64, 14), (41, 1120, 131), (49, 4224, 22),
+    (130, 512, 1), (33, 1024, 31), (70, 2112, 7), (300, 64, 14), (41, 1120, 131), (330, 4160, 21),
+    (50, 2112, 1), (33, 2112, 3), (50, 2112, 4),
   ]
   static let quantized: [DType] = DType.allCases.filter(\.quantizesActivations)
 
@@ -69,6 +70,30 @@ struct MatmulTests {
             }
             #expect(bits(part) == bits(expected), "\(type) \(path) \(groups) x \(tokens)")
           }
+        }
+      }
+    }
+  }
+
+  @Test(
+    "A row that cannot be quantized gives NaN for its own token only",
+    arguments: quantized)
+  func marksWhatIsNotFinite(type: DType) throws {
+    var numbers = SeededNumbers(seed: 17)
+    let shape = MatrixShape(rows: 50, columns: 4_352)
+    let matrix = try pack(type, shape, randomMatrixBytes(type, shape, &numbers))
+    let whole = (0..<5).map { _ in numbers.activations(shape.columns) }
+    var damaged = whole
+    damaged[2][4_000] = -.infinity
+    for path in fastPaths + [.scalar] {
+      let before = bits(try product(matrix, whole, path))
+      let after = try product(matrix, damaged, path)
+      for token in 0..<5 {
+        let row = token * 51..<token * 51 + 50
+        if token == 2 {
+          #expect(after[row].allSatisfy { $0.isNaN })
+        } else {
+          #expect(bits(Array(after[row])) == Array(before[row]))
         }
       }
     }

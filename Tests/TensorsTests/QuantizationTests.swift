@@ -94,6 +94,53 @@ struct QuantizationTests {
     }
   }
 
+  /// Blocks whose largest are a power of two below the row's, exactly, a bit more and a bit less.
+  @Test("Scales change where they have to, to the bit", arguments: [Float(1.75), 1, 0x1.fffffep0])
+  func edgesOfScales(largest: Float) {
+    var row = [Float](repeating: largest / 2, count: 32)
+    row[5] = -largest
+    var expected = [0]
+    for power in 0...24 {
+      let value = Float(sign: .plus, exponent: -power, significand: largest)
+      for (edge, exponent) in [
+        (value, power), (value.nextDown, power), (value.nextUp, max(power - 1, 0)),
+      ] where edge <= largest {
+        row += [edge] + [Float](repeating: -edge / 3, count: 31)
+        expected.append(min(exponent, 20))
+      }
+    }
+    for path in paths {
+      let quantized = quantize(row, path)
+      #expect(
+        quantized.scales
+          == expected.map { Float(sign: .plus, exponent: -$0, significand: 1).bitPattern })
+      for (block, exponent) in expected.enumerated() where block > 0 && exponent < 20 {
+        #expect((63...127).contains(quantized.quants[block * 32]))
+      }
+    }
+  }
+
+  @Test("The largest and the smallest rows are quantized as others are")
+  func edgesOfRows() {
+    for path in paths {
+      for largest in [Float(0x1p100).nextDown, 0x1p-100] {
+        var row = [Float](repeating: largest, count: 64)
+        // Next to nothing beside it, and less than a normal number.
+        row[40] = largest * 0x1p-20
+        row[41] = .leastNonzeroMagnitude
+        for index in row.indices where index > 41 { row[index] = 0 }
+        for index in 32..<40 { row[index] = 0 }
+        let quantized = quantize(row, path)
+        #expect(
+          quantized.rowScales == [Float](repeating: largest / 127, count: 2).map(\.bitPattern))
+        #expect(quantized.quants[..<32].allSatisfy { $0 == 127 })
+        #expect(quantized.quants[40] == 127 && quantized.quants[41] == 0)
+      }
+      let under = quantize([Float](repeating: Float(0x1p-100).nextDown, count: 32), path)
+      #expect(under.rowScales == [0] && under.quants.allSatisfy { $0 == 0 })
+    }
+  }
+
   @Test("Halves are rounded to even and quants stay within 127")
   func roundsHalfToEven() {
     var row = [Float](repeating: 0, count: 32)

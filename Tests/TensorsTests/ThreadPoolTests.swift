@@ -21,6 +21,23 @@ struct ThreadPoolTests {
     #expect((0..<count).allSatisfy { visits.base[$0] == 1_000 })
   }
 
+  @Test("Large pieces come first, then small ones, as many as one large one for each thread")
+  func coarseAndFine() throws {
+    for (threads, count, grain, fine, coarse) in [
+      (2, 512, 30, 3, 15), (3, 100, 10, 4, 7), (2, 20, 10, 3, 0), (2, 7, 30, 2, 0), (4, 3, 8, 8, 0),
+    ] {
+      let pool = try ThreadPool(threads: threads)
+      let ranges = Mutex<[Range<Int>]>([])
+      pool.run(count: count, grain: grain, fine: fine) { _, range in
+        ranges.withLock { $0.append(range) }
+      }
+      let found = ranges.withLock { $0 }.sorted { $0.lowerBound < $1.lowerBound }
+      #expect(found.flatMap { Array($0) } == Array(0..<count))
+      #expect(found.prefix(coarse).allSatisfy { $0.count == grain })
+      #expect(found.dropFirst(coarse).allSatisfy { $0.count <= fine })
+    }
+  }
+
   @Test("A thread that gives way stands back with all threads of its pools, for good")
   func givesWay() {
     let found = Mutex<[[Int32]]>([])

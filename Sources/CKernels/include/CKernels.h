@@ -41,7 +41,7 @@ bool mk_path_supported(mk_path path);
 /* ---- Activation quantization ----------------------------------------------------------------- */
 
 /* 32 activations of one token, in one cache line, with what each weight type wants to know of them.
- * An activation stands for row_scale * (scale * quant): row_scale is that of the whole row, its
+ * A quant stands for row_scale * (scale * quant): row_scale is that of the whole row, its
  * largest magnitude / 127; scale is the smallest power of two, from 2^-20 to 1, with which the
  * block's largest stays within 127; quant = round-half-even(x * ((127 / the row's largest) /
  * scale)). The rest follows from these.
@@ -313,10 +313,10 @@ mk_thread_pool *mk_thread_pool_create(size_t threads);
 void mk_thread_pool_destroy(mk_thread_pool *pool);
 /* Threads of the pool that sleep and must be woken for the next run. */
 size_t mk_thread_pool_sleepers(mk_thread_pool *pool);
-/* Runs `work` over [0, count) in pieces of `grain`, and returns when all are done. One caller at
- * a time.
+/* Runs `work` over [0, count) in pieces of `grain`, the last ones of `fine`, and returns when all are
+ * done. One caller at a time.
  */
-void mk_thread_pool_run(mk_thread_pool *pool, size_t count, size_t grain, mk_work work,
+void mk_thread_pool_run(mk_thread_pool *pool, size_t count, size_t grain, size_t fine, mk_work work,
                         void *context);
 
 #endif

@@ -86,7 +86,7 @@ extension DecoderPass {
       quantizes: [layer.gate, layer.up].contains { $0.type.quantizesActivations })
     let length = configuration.feedForwardLength
     let chunk = chunk(layer, tokens: tokens)
-    pool.run(count: layer.gate.groups, grain: grain(layer.gate.groups)) { _, groups in
+    runGroups(layer.gate.groups) { _, groups in
       let first = groups.lowerBound * 16
       let count = min(groups.upperBound * 16, length) - first
       for begin in stride(from: 0, to: tokens, by: chunk) {
@@ -114,7 +114,7 @@ extension DecoderPass {
   /// Several matrices on the same activations, as one loop over all their row groups.
   func project(_ projections: [Projection], _ input: ActivationBuffer, tokens: Int) {
     let total = projections.reduce(0) { $0 + $1.weights.groups }
-    pool.run(count: total, grain: grain(total)) { _, range in
+    runGroups(total) { _, range in
       var first = 0
       for projection in projections {
         let groups = projection.weights.groups
@@ -133,7 +133,7 @@ extension DecoderPass {
   /// hidden += matrix * activations.
   private func addProjection(_ matrix: PackedMatrix, _ input: ActivationBuffer, tokens: Int) {
     let width = configuration.width
-    pool.run(count: matrix.groups, grain: grain(matrix.groups)) { _, groups in
+    runGroups(matrix.groups) { _, groups in
       compute.matmul(
         matrix, input, tokens: 0..<tokens, groups: groups, out: delta.base, outStride: width)
       let first = groups.lowerBound * 16
@@ -192,16 +192,25 @@ extension DecoderPass {
       scratch: scratch.base + thread * scratchStride)
   }
 
-  /// How many tokens are taken at a time through gate and up, so that SwiGLU finds the products of
-  /// a piece's rows in the second cache level. Float weights are better brought to registers once.
+  /// How many tokens are taken at a time through gate and up, so that SwiGLU finds more of their
+  /// products in the second cache level: about 128, in equal parts. Float weights are better
+  /// unpacked for all at once.
   private func chunk(_ layer: DecoderWeights.Layer, tokens: Int) -> Int {
-    layer.gate.type.quantizesActivations ? min(tokens, 128) : tokens
+    guard layer.gate.type.quantizesActivations else { return tokens }
+    let parts = max(1, (tokens + 64) / 128)
+    return ((tokens + parts - 1) / parts + 3) / 4 * 4
   }
 
-  /// Row groups to hand out at a time: enough pieces to even out, whole panels of the kernels where
-  /// there are many.
-  private func grain(_ groups: Int) -> Int {
-    let pieces = groups / (pool.threads * 8)
-    return pieces < 3 ? max(1, pieces) : pieces / 3 * 3
+  /// Hands out row groups, where there are many in whole panels of the kernels: several at a time,
+  /// and single ones at the end, so that no thread waits long for another.
+  private func runGroups(
+    _ groups: Int, _ body: (_ thread: Int, _ groups: Range<Int>) -> Void
+  ) {
+    let share = groups / (pool.threads * 8)
+    if share < 3 {
+      pool.run(count: groups, grain: max(1, share), body)
+    } else {
+      pool.run(count: groups, grain: share / 3 * 3, fine: 3, body)
+    }
   }
 }

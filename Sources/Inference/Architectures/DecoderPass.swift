@@ -81,13 +81,15 @@ final class DecoderPass {
   /// Runs all layers over a batch and writes its keys and values; tokens and positions are in
   /// range.
   ///
-  /// Final states are computed of the rows asked for, in ascending order: nobody reads those of most
-  /// tokens of a prompt, and so the last layer computes no more than keys and values of these.
+  /// Final states are computed of the rows asked for, each once, in ascending order: nobody reads those
+  /// of most tokens of a prompt, and so the last layer computes no more than keys and values of these.
   func run(_ batch: TokenBatch, finals rows: some Collection<Int>) {
+    assert(zip(rows, rows.dropFirst()).allSatisfy(<), "rows must ascend")
     pool.run(count: batch.count, grain: 16) { _, range in
       weights.embedding.read(
         batch.tokens[range], out: hidden.base + range.lowerBound * configuration.width)
     }
+    assert(forgetFinalPlaces())
     for (place, row) in rows.enumerated() { finalPlaces[row] = place }
     let last = rows.count < batch.count ? weights.layers.count - 1 : nil
     for (index, layer) in weights.layers.enumerated() {
@@ -121,9 +123,16 @@ final class DecoderPass {
   /// The final hidden state of a row of the last batch that was asked for, from which its logits
   /// are computed.
   func finalState(row: Int, out: UnsafeMutablePointer<Float>) {
+    assert(finalPlaces[row] >= 0, "the state of row \(row) was not asked for")
     compute.rmsNorm(
       hidden.base + finalPlaces[row] * configuration.width, weight: weights.outputNorm,
       count: configuration.width, epsilon: configuration.rmsEpsilon, out: out)
+  }
+
+  /// Only where assertions are on.
+  private func forgetFinalPlaces() -> Bool {
+    for row in finalPlaces.indices { finalPlaces[row] = -1 }
+    return true
   }
 
   /// The logits of the row at a place in what `computeLogits` was given last.

@@ -64,6 +64,8 @@ extension Engine {
   ) -> (logits: [Int], states: [Int]) {
     var logits: [Int] = []
     var states: [Int] = []
+    logits.reserveCapacity(works.count)
+    states.reserveCapacity(works.count)
     batch.removeAll()
     for (work, drafted) in zip(works, drafts) {
       guard let sequence = sequences[work.sequence] else { continue }
