@@ -55,7 +55,9 @@ void mk_swiglu(mk_path path, float *gate, const float *up, size_t n) {
   kernels(path)->swiglu(gate, up, n);
 }
 
-void mk_add(mk_path path, float *x, const float *y, size_t n) { kernels(path)->add(x, y, n); }
+void mk_add(mk_path path, float *x, const float *y, size_t rows, size_t stride, size_t n) {
+  kernels(path)->add(x, y, rows, stride, n);
+}
 
 void mk_exp(mk_path path, const float *x, size_t n, float *out) { kernels(path)->exp(x, n, out); }
 

@@ -13,7 +13,7 @@ typedef struct {
                        size_t group_end, float *out, size_t out_stride);
   void (*rms_norm)(const float *x, const float *weight, size_t n, float epsilon, float *out);
   void (*swiglu)(float *gate, const float *up, size_t n);
-  void (*add)(float *x, const float *y, size_t n);
+  void (*add)(float *x, const float *y, size_t rows, size_t stride, size_t n);
   void (*exp)(const float *x, size_t n, float *out);
   double (*sum_exp)(const float *x, size_t n, float shift);
   int64_t (*argmax)(const float *x, size_t n);
@@ -32,7 +32,7 @@ typedef struct {
                               float *, size_t);                                                 \
   void mk_rms_norm_##path(const float *, const float *, size_t, float, float *);                \
   void mk_swiglu_##path(float *, const float *, size_t);                                        \
-  void mk_add_##path(float *, const float *, size_t);                                           \
+  void mk_add_##path(float *, const float *, size_t, size_t, size_t);                           \
   void mk_exp_##path(const float *, size_t, float *);                                           \
   double mk_sum_exp_##path(const float *, size_t, float);                                       \
   int64_t mk_argmax_##path(const float *, size_t);                                              \

@@ -23,8 +23,10 @@ void mk_swiglu_scalar(float *gate, const float *up, size_t n) {
   }
 }
 
-void mk_add_scalar(float *x, const float *y, size_t n) {
-  for (size_t i = 0; i < n; i++) x[i] += y[i];
+void mk_add_scalar(float *x, const float *y, size_t rows, size_t stride, size_t n) {
+  for (size_t row = 0; row < rows; row++) {
+    for (size_t i = 0; i < n; i++) x[row * stride + i] += y[row * stride + i];
+  }
 }
 
 void mk_exp_scalar(const float *x, size_t n, float *out) {

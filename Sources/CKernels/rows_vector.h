@@ -45,8 +45,17 @@ MK_TARGET void MK_NAME(swiglu)(float *gate, const float *up, size_t n) {
   }
 }
 
-MK_TARGET void MK_NAME(add)(float *x, const float *y, size_t n) {
-  for (size_t i = 0; i < n; i++) x[i] += y[i];
+// A part of a row is too short for the hardware to foresee the next one.
+#define MK_ADD_AHEAD 4
+
+MK_TARGET void MK_NAME(add)(float *x, const float *y, size_t rows, size_t stride, size_t n) {
+  for (size_t row = 0; row < rows; row++, x += stride, y += stride) {
+    if (row + MK_ADD_AHEAD < rows) {
+      const char *next = (const char *)(x + MK_ADD_AHEAD * stride);
+      for (size_t at = 0; at < n * sizeof(float); at += 64) _mm_prefetch(next + at, _MM_HINT_T0);
+    }
+    for (size_t i = 0; i < n; i++) x[i] += y[i];
+  }
 }
 
 MK_TARGET void MK_NAME(exp)(const float *x, size_t n, float *out) {

@@ -47,9 +47,11 @@ package struct Compute: Sendable {
     mk_swiglu(kernel, gate, up, count)
   }
 
-  /// x += y.
-  package func add(_ x: UnsafeMutablePointer<Float>, _ y: UnsafePointer<Float>, count: Int) {
-    mk_add(kernel, x, y, count)
+  /// x += y for the first `count` of each of some rows, `stride` floats apart.
+  package func add(
+    _ x: UnsafeMutablePointer<Float>, _ y: UnsafePointer<Float>, rows: Int, stride: Int, count: Int
+  ) {
+    mk_add(kernel, x, y, rows, stride, count)
   }
 
   /// out = exp(x), within 2 units in the last place.

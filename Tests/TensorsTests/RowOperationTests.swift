@@ -25,6 +25,20 @@ struct RowOperationTests {
     }
   }
 
+  @Test("Parts of rows are added, and nothing beside them", arguments: lengths)
+  func adds(count: Int) throws {
+    var numbers = SeededNumbers(seed: UInt64(count))
+    let stride = count + 3
+    let x = numbers.floats(stride * 9)
+    let y = numbers.floats(stride * 9)
+    for path in fastPaths + [.scalar] {
+      var sums = x
+      try Compute(path: path).add(&sums, y, rows: 9, stride: stride, count: count)
+      let expected = x.indices.map { $0 % stride < count ? x[$0] + y[$0] : x[$0] }
+      #expect(bits(sums) == bits(expected))
+    }
+  }
+
   @Test("RMSNorm agrees with its formula in double precision")
   func normFormula() throws {
     var numbers = SeededNumbers(seed: 31)

@@ -164,8 +164,8 @@ void mk_rms_norm(mk_path path, const float *x, const float *weight, size_t n, fl
 /* gate[i] = (gate[i] / (1 + exp(-gate[i]))) * up[i], with the exp below. */
 void mk_swiglu(mk_path path, float *gate, const float *up, size_t n);
 
-/* x[i] += y[i] */
-void mk_add(mk_path path, float *x, const float *y, size_t n);
+/* x[i] += y[i] for the first n of each of `rows` rows, `stride` floats apart. */
+void mk_add(mk_path path, float *x, const float *y, size_t rows, size_t stride, size_t n);
 
 /* out[i] = exp(x[i]), by a polynomial of our own: within 2 units in the last place of the true
  * value for x in [-87.33, 88.37]; 0 below, the value at 88.37 above; exactly 1 at 0; NaN for

@@ -138,10 +138,8 @@ extension DecoderPass {
         matrix, input, tokens: 0..<tokens, groups: groups, out: delta.base, outStride: width)
       let first = groups.lowerBound * 16
       let count = min(groups.upperBound * 16, width) - first
-      for token in 0..<tokens {
-        let place = token * width + first
-        compute.add(hidden.base + place, delta.base + place, count: count)
-      }
+      compute.add(
+        hidden.base + first, delta.base + first, rows: tokens, stride: width, count: count)
     }
   }
 
