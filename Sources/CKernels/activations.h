@@ -13,8 +13,7 @@
 #define MK_QUANTIZE_SMALLEST 0x1p-100f
 #define MK_QUANTIZE_LIMIT 0x1p+100f
 
-// 1.5 * 2^23: the bits of this float plus an integer within +-2^22 are the bits of their sum.
-#define MK_MAGIC 0x1.8p+23f
+// The bits of 1.5 * 2^23: plus an integer within +-2^22 they are the bits of their sum.
 #define MK_MAGIC_BITS 0x4B400000
 
 // The smallest scale of a block is 2 to the power of minus this.
