@@ -266,9 +266,12 @@ def test_the_engine_agrees(recipe: Path, corpus_folder: Path, tmp_path: Path, ca
     verify += ["--checkpoint", checkpoint, "--gguf", small]
     _run("export", "--checkpoint", checkpoint, "--gguf", small, "--precision", "f32")
     _run(*verify)
+    # With weights and activations in eight bits the last bit of a norm can tip a close choice, of which
+    # a model that has learnt so little has many.
+    _run("inflate", "--checkpoint", checkpoint, "--gguf", large, "--precision", "f32", *shape)
+    _run(*verify, "--inflated", large)
     _run("export", "--checkpoint", checkpoint, "--gguf", small, "--precision", "q8_0")
-    _run("inflate", "--checkpoint", checkpoint, "--gguf", large, "--precision", "q8_0", *shape)
-    _run(*verify, "--inflated", large, "--limit", "0.05")
+    _run(*verify, "--limit", "0.05")
     assert "10 of 10 texts" in capsys.readouterr().out
     assert main([*verify, "--limit", "1e-6"]) == 1
     assert "the logits differ by more than 1e-06" in capsys.readouterr().err
