@@ -101,10 +101,12 @@ extension Statement {
       ),
       \(candidates),
       picked AS MATERIALIZED (
+        -- That an id is one of those offered, or picked, is said twice: as a condition of the index
+        -- it holds whatever rows the table is thought to have.
         SELECT p.id, o.model FROM offered AS o CROSS JOIN LATERAL (
           SELECT j.id FROM unnest(o.ids) WITH ORDINALITY AS u (id, place)
           JOIN millrace.jobs AS j ON j.id = u.id
-          WHERE j.state = 'queued'
+          WHERE j.state = 'queued' AND j.id = ANY (o.ids)
           ORDER BY u.place
           LIMIT o.room
           FOR UPDATE OF j SKIP LOCKED
@@ -115,7 +117,7 @@ extension Statement {
           state = 'running', executor_id = $1, attempt = j.attempt + 1, epoch = j.epoch + 1,
           claim_time = clock.now, start_time = coalesce(j.start_time, clock.now)
         FROM clock, picked AS p
-        WHERE j.id = p.id AND j.state = 'queued'
+        WHERE j.id = p.id AND j.id = ANY (ARRAY(SELECT id FROM picked)) AND j.state = 'queued'
         RETURNING \(JobColumns.full), p.model AS claimed_model
       )
       SELECT o.model AS asked_model, cardinality(o.ids)::bigint AS seen, (
