@@ -273,22 +273,27 @@ MK_INLINE void MK_NAME(accumulate)(const mk_kv_type type, const int rows, const 
 MK_INLINE void MK_NAME(take_rows)(const mk_kv_type type, const int rows, const mk_kv_layer *layer,
                                   float scale, const mk_rows *r, const mk_step *step) {
   const size_t value_dim = layer->value_dim;
+  size_t keys = 0;
+  bool whole = true;
+  for (int i = 0; i < rows; i++) {
+    if (r->spans[i].count > keys) keys = r->spans[i].count;
+    whole = whole && mk_is_whole(&r->spans[i]);
+  }
+  const size_t tiles = (keys + MK_KEY_TILE - 1) / MK_KEY_TILE;
   size_t tile = 0;
-  for (; tile + MK_VECTORS <= step->tiles; tile += MK_VECTORS) {
+  for (; tile + MK_VECTORS <= tiles; tile += MK_VECTORS) {
     MK_NAME(score)(type, rows, MK_VECTORS, r, step, tile, layer->head_dim, value_dim);
   }
-  for (; MK_VECTORS > 2 && tile + 2 <= step->tiles; tile += 2) {
+  for (; MK_VECTORS > 2 && tile + 2 <= tiles; tile += 2) {
     MK_NAME(score)(type, rows, MK_VECTORS > 2 ? 2 : 1, r, step, tile, layer->head_dim, value_dim);
   }
-  for (; tile < step->tiles; tile++) {
+  for (; tile < tiles; tile++) {
     MK_NAME(score)(type, rows, 1, r, step, tile, layer->head_dim, value_dim);
   }
-  bool whole = true;
-  for (int i = 0; i < rows; i++) whole = whole && mk_is_whole(&r->spans[i]);
   if (whole) {
     MK_NAME(soften)(rows, true, r, value_dim, MK_STEP_TILES, scale);
   } else {
-    MK_NAME(soften)(rows, false, r, value_dim, step->tiles, scale);
+    MK_NAME(soften)(rows, false, r, value_dim, tiles, scale);
   }
   size_t d = 0;
   for (; d + MK_VECTORS * 16 <= value_dim; d += MK_VECTORS * 16) {

@@ -35,7 +35,7 @@ struct AttentionFixture {
   /// The tokens in runs of at most `together`. Blocks of nothing but tokens that none of them sees are
   /// not there.
   func run(
-    _ path: KernelPath, blockTokens: Int, head: Int = 1, together: Int = 8,
+    _ path: KernelPath, blockTokens: Int, head: Int = 1, together: Int = AttentionRun.maxTokens,
     type: KeyValueType = .f32, window: AttentionWindow? = nil
   ) throws -> [Float] {
     let blocks = (length + blockTokens - 1) / blockTokens

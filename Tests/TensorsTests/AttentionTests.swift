@@ -10,6 +10,7 @@ struct AttentionTests {
   static let cases: [Fixture.Shape] = [
     (1, 8, 1, 1), (2, 8, 15, 1), (3, 24, 16, 8), (4, 64, 17, 2), (5, 80, 100, 7), (3, 16, 66, 8),
     (8, 128, 511, 3), (4, 64, 512, 1), (3, 64, 515, 8), (1, 32, 513, 5), (2, 64, 1_300, 8),
+    (3, 16, 150, 70), (4, 64, 520, 37),
   ]
 
   @Test("All paths, block sizes and runs give the same bits", arguments: cases)
@@ -18,7 +19,7 @@ struct AttentionTests {
     let reference = bits(try fixture.run(.scalar, blockTokens: 32))
     for blockTokens in [16, 32, 64] {
       for path in fastPaths + [.scalar] {
-        for together in [1, 3, 8] {
+        for together in [1, 3, 8, AttentionRun.maxTokens] {
           let result = try fixture.run(path, blockTokens: blockTokens, together: together)
           #expect(bits(result) == reference)
         }
@@ -33,7 +34,7 @@ struct AttentionTests {
     let fixture = Fixture(shape)
     let reference = bits(try fixture.run(.scalar, blockTokens: 32, type: type))
     for path in fastPaths {
-      for together in [3, 8] {
+      for together in [3, AttentionRun.maxTokens] {
         let result = try fixture.run(path, blockTokens: 16, together: together, type: type)
         #expect(bits(result) == reference)
       }
@@ -129,7 +130,7 @@ struct AttentionTests {
       let reference = bits(try fixture.run(.scalar, blockTokens: 32, window: window))
       for blockTokens in [16, 64] {
         for path in fastPaths + [.scalar] {
-          for together in [1, 3, 8] {
+          for together in [1, 3, 8, AttentionRun.maxTokens] {
             let result = try fixture.run(
               path, blockTokens: blockTokens, together: together, window: window)
             #expect(bits(result) == reference, "\(shape)")

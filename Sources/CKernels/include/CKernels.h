@@ -34,7 +34,7 @@ bool mk_path_supported(mk_path path);
 /* Keys that attention's online softmax takes at a time. */
 #define MK_KEY_STEP 64
 /* Tokens that one call of mk_attention can take. */
-#define MK_QUERY_TOKENS 8
+#define MK_QUERY_TOKENS 16
 /* Keys after which attention starts a new partition; partitions are merged in order. */
 #define MK_KEY_PARTITION 512
 
