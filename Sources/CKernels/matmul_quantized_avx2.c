@@ -22,7 +22,7 @@
 #define PACKED_TOKENS 8
 // Up to this many tokens the runs of blocks are innermost.
 #define FEW_TOKENS 15
-// Blocks of a run for few tokens: fetching the next run has to keep up with the passes.
+// Blocks of a run for few tokens.
 #define FEW_BLOCKS 32
 // With many tokens: row groups that all runs of blocks are done for before the next ones, so that
 // `out` stays in the second cache level.
@@ -132,7 +132,7 @@ MK_INLINE void half_tile(const mk_panel_kind kind, const bool packed, const int 
   }
   const size_t blocks = panel->blocks;
   for (size_t block = 0; block < blocks; block++) {
-    if (row == 0) mk_panel_fetch_block(kind, panel, block);
+    if (row == 0) mk_fetch_turn(kind, panel->fetcher);
     take_part(kind, packed, tokens, 0, panel, block, row, x + block, stride, acc);
     if (kind == MK_PANEL_Q6) {
       take_part(kind, packed, tokens, 1, panel, block, row, x + block, stride, acc);
@@ -178,7 +178,6 @@ MK_INLINE void run_panel(const mk_panel_kind kind, const tile_function *const ti
   const bool packed = x->tokens <= PACKED_TOKENS;
   mk_panel panel;
   mk_panel_prepare(kind, weights, at, !packed, &panel);
-  mk_fetch_scales(weights, next);
   const size_t first = at->group * MK_ROW_GROUP;
   const size_t left = weights->rows - first;
   const size_t rows = left < MK_ROW_GROUP ? left : MK_ROW_GROUP;
@@ -186,12 +185,12 @@ MK_INLINE void run_panel(const mk_panel_kind kind, const tile_function *const ti
   tile_results results = {out + first, out_stride, rows, at->block == 0,
                           at->block + at->blocks == blocks};
   const size_t stride = mk_block_stride(weights->columns);
-  const uint8_t *fetched = mk_place_values(weights, next, 0);
-  size_t token = 0;
-  while (token < x->tokens) {
+  const size_t passes = (x->tokens + TILE_TOKENS - 1) / TILE_TOKENS;
+  mk_fetcher fetcher = mk_fetcher_of(weights, next, passes * at->blocks);
+  panel.fetcher = &fetcher;
+  for (size_t token = 0; token < x->tokens;) {
     const size_t left_over = x->tokens - token;
     const size_t count = left_over < TILE_TOKENS ? left_over : TILE_TOKENS;
-    panel.fetched = token == 0 && fetched != NULL ? fetched : panel.packed;
     tiles[packed][count - 1](&panel, x->blocks + token * stride + at->block, stride, &results);
     token += count;
     results.out += count * out_stride;

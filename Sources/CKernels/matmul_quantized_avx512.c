@@ -19,10 +19,14 @@
 #include "panel_avx512.h"
 
 #define TILE_TOKENS 4
-// Up to this many tokens the runs of blocks are innermost.
+// Up to this many tokens the runs of blocks are innermost, and tiles take scales that are but
+// halves as they are packed.
 #define FEW_TOKENS 20
-// Blocks of a run for few tokens: fetching the next run has to keep up with the passes.
-#define FEW_BLOCKS 8
+// Blocks of a run for few tokens: a tile is long beside its beginning and its end.
+#define FEW_BLOCKS 64
+// The same for a single pass by K-quants: nothing is fetched while their scales are worked out,
+// which is then a good part of the time.
+#define SINGLE_BLOCKS 16
 // With many tokens: row groups that all runs of blocks are done for before the next ones, so that
 // `out` stays in the second cache level.
 #define ROUND_GROUPS 18
@@ -50,7 +54,7 @@ MK_INLINE __m512i weights_of(const mk_panel_kind kind, const mk_panel *panel, co
 }
 
 // One block, or half of one: integer sums, then a step of every chain.
-MK_INLINE void take_part(const mk_panel_kind kind, const bool once, const int groups,
+MK_INLINE void take_part(const mk_panel_kind kind, const bool packed, const int groups,
                          const int tokens, const int half, const mk_panel *panel, size_t block,
                          const mk_block *x, size_t stride, __m512 acc[TILE_TOKENS][MK_PANEL_GROUPS]) {
   const int halves = kind == MK_PANEL_Q6 ? 2 : 1;
@@ -83,7 +87,7 @@ MK_INLINE void take_part(const mk_panel_kind kind, const bool once, const int gr
   }
   const size_t place = (block * (size_t)halves + (size_t)half) * MK_PANEL_GROUPS * MK_ROW_GROUP;
   __m512 row_scale[MK_PANEL_GROUPS];
-  if (once) {
+  if (packed) {
 #pragma clang loop unroll(full)
     for (int g = 0; g < groups; g++) {
       row_scale[g] = mk_halves_to_floats(panel->halves[g] + block * MK_ROW_GROUP);
@@ -96,7 +100,7 @@ MK_INLINE void take_part(const mk_panel_kind kind, const bool once, const int gr
 #pragma clang loop unroll(full)
     for (int g = 0; g < groups; g++) {
       const __m512 product = _mm512_sub_ps(_mm512_castsi512_ps(dot[t][g]), magic);
-      if (!once) row_scale[g] = _mm512_load_ps(panel->scales + place + g * MK_ROW_GROUP);
+      if (!packed) row_scale[g] = _mm512_load_ps(panel->scales + place + g * MK_ROW_GROUP);
       acc[t][g] = _mm512_fmadd_ps(row_scale[g], product, acc[t][g]);
       if (kind == MK_PANEL_Q4_K) {
         const __m512 min = _mm512_load_ps(panel->mins + place + g * MK_ROW_GROUP);
@@ -106,7 +110,7 @@ MK_INLINE void take_part(const mk_panel_kind kind, const bool once, const int gr
   }
 }
 
-MK_INLINE void tile(const mk_panel_kind kind, const bool once, const int groups,
+MK_INLINE void tile(const mk_panel_kind kind, const bool packed, const int groups,
                     const int tokens, const mk_panel *panel, const mk_block *x, size_t stride,
                     const tile_results *results) {
   __m512 acc[TILE_TOKENS][MK_PANEL_GROUPS];
@@ -121,10 +125,10 @@ MK_INLINE void tile(const mk_panel_kind kind, const bool once, const int groups,
   }
   const size_t blocks = panel->blocks;
   for (size_t block = 0; block < blocks; block++) {
-    mk_panel_fetch_block(kind, panel, block);
-    take_part(kind, once, groups, tokens, 0, panel, block, x + block, stride, acc);
+    mk_fetch_turn(kind, panel->fetcher);
+    take_part(kind, packed, groups, tokens, 0, panel, block, x + block, stride, acc);
     if (kind == MK_PANEL_Q6) {
-      take_part(kind, once, groups, tokens, 1, panel, block, x + block, stride, acc);
+      take_part(kind, packed, groups, tokens, 1, panel, block, x + block, stride, acc);
     }
   }
 #pragma clang loop unroll(full)
@@ -143,27 +147,27 @@ MK_INLINE void tile(const mk_panel_kind kind, const bool once, const int groups,
 // Tiles of every size, as functions.
 typedef void (*tile_function)(const mk_panel *, const mk_block *, size_t, const tile_results *);
 
-#define TILE(name, kind, once, groups, tokens)                                                \
+#define TILE(name, kind, packed, groups, tokens)                                              \
   static MK_TARGET void tile_##name##_##groups##_##tokens(                                    \
       const mk_panel *panel, const mk_block *x, size_t stride, const tile_results *results) { \
-    tile(kind, once, groups, tokens, panel, x, stride, results);                              \
+    tile(kind, packed, groups, tokens, panel, x, stride, results);                            \
   }
-#define TILES_OF(name, kind, once, groups)                                   \
-  TILE(name, kind, once, groups, 1) TILE(name, kind, once, groups, 2)        \
-  TILE(name, kind, once, groups, 3) TILE(name, kind, once, groups, 4)
-#define TILES(name, kind, once)                                              \
-  TILES_OF(name, kind, once, 1)                                              \
-  TILES_OF(name, kind, once, 2)                                              \
-  TILES_OF(name, kind, once, 3)                                              \
+#define TILES_OF(name, kind, packed, groups)                                 \
+  TILE(name, kind, packed, groups, 1) TILE(name, kind, packed, groups, 2)    \
+  TILE(name, kind, packed, groups, 3) TILE(name, kind, packed, groups, 4)
+#define TILES(name, kind, packed)                                            \
+  TILES_OF(name, kind, packed, 1)                                            \
+  TILES_OF(name, kind, packed, 2)                                            \
+  TILES_OF(name, kind, packed, 3)                                            \
   static const tile_function tiles_##name[MK_PANEL_GROUPS][TILE_TOKENS] = {  \
       {tile_##name##_1_1, tile_##name##_1_2, tile_##name##_1_3, tile_##name##_1_4}, \
       {tile_##name##_2_1, tile_##name##_2_2, tile_##name##_2_3, tile_##name##_2_4}, \
       {tile_##name##_3_1, tile_##name##_3_2, tile_##name##_3_3, tile_##name##_3_4}};
 
 TILES(q8, MK_PANEL_Q8, false)
-TILES(q8_once, MK_PANEL_Q8, true)
+TILES(q8_packed, MK_PANEL_Q8, true)
 TILES(q4, MK_PANEL_Q4, false)
-TILES(q4_once, MK_PANEL_Q4, true)
+TILES(q4_packed, MK_PANEL_Q4, true)
 TILES(q4_k, MK_PANEL_Q4_K, false)
 TILES(q6, MK_PANEL_Q6, false)
 
@@ -174,14 +178,13 @@ static size_t next_tile(size_t left) {
 }
 
 // All tokens over one panel; `next` is the one after it.
-MK_INLINE void run_panel(const mk_panel_kind kind, const bool once,
+MK_INLINE void run_panel(const mk_panel_kind kind, const bool packed,
                          const tile_function (*tiles)[TILE_TOKENS], const mk_matrix *weights,
                          const mk_activations *x, const mk_place *at, const mk_place *next,
                          float *out, size_t out_stride) {
   mk_panel_scales scales;
   mk_panel panel;
-  mk_panel_prepare(kind, once, weights, at, &scales, &panel);
-  mk_fetch_scales(weights, next);
+  mk_panel_prepare(kind, packed, weights, at, &scales, &panel);
   const size_t first = at->group * MK_ROW_GROUP;
   const size_t blocks = weights->columns / MK_BLOCK;
   tile_results results = {out + first,    out_stride,
@@ -190,10 +193,11 @@ MK_INLINE void run_panel(const mk_panel_kind kind, const bool once,
   const size_t left = weights->rows - first - (at->groups - 1) * MK_ROW_GROUP;
   if (left < MK_ROW_GROUP) results.lanes[at->groups - 1] = (__mmask16)((1u << left) - 1);
   const size_t stride = mk_block_stride(weights->columns);
-  size_t token = 0;
-  for (size_t pass = 0; token < x->tokens; pass++) {
+  const size_t passes = (x->tokens + TILE_TOKENS - 1) / TILE_TOKENS;
+  mk_fetcher fetcher = mk_fetcher_of(weights, next, passes * at->blocks);
+  panel.fetcher = &fetcher;
+  for (size_t token = 0; token < x->tokens;) {
     const size_t count = next_tile(x->tokens - token);
-    mk_panel_choose_fetched(weights, next, pass, token + count == x->tokens, &panel);
     tiles[at->groups - 1][count - 1](&panel, x->blocks + token * stride + at->block, stride,
                                      &results);
     token += count;
@@ -201,43 +205,46 @@ MK_INLINE void run_panel(const mk_panel_kind kind, const bool once,
   }
 }
 
-MK_INLINE void run_kind(const mk_panel_kind kind, const bool once,
+MK_INLINE void run_kind(const mk_panel_kind kind, const bool packed,
                         const tile_function (*tiles)[TILE_TOKENS], const mk_matrix *weights,
                         const mk_activations *x, size_t group_begin, size_t group_end, float *out,
                         size_t out_stride) {
   const size_t blocks = weights->columns / MK_BLOCK;
   const bool few = x->tokens <= FEW_TOKENS;
   const size_t at_once = few ? MK_PANEL_GROUPS : ROUND_GROUPS;
+  const bool is_k_quant = kind == MK_PANEL_Q4_K || kind == MK_PANEL_Q6;
+  const bool single = is_k_quant && x->tokens <= TILE_TOKENS;
+  const size_t most = single ? SINGLE_BLOCKS : few ? FEW_BLOCKS : MK_PANEL_BLOCKS;
   const mk_panel_walk walk = {group_begin, group_end, MK_PANEL_GROUPS, at_once, blocks,
-                              mk_run_blocks(blocks, few ? FEW_BLOCKS : MK_PANEL_BLOCKS)};
+                              mk_run_blocks(blocks, most)};
   mk_place at = mk_place_at(&walk, group_begin, 0);
   while (at.groups > 0) {
     const mk_place next = mk_next_place(&walk, &at);
-    run_panel(kind, once, tiles, weights, x, &at, &next, out, out_stride);
+    run_panel(kind, packed, tiles, weights, x, &at, &next, out, out_stride);
     at = next;
   }
 }
 
-#define RUN(name, kind, once)                                                                 \
+#define RUN(name, kind, packed)                                                               \
   static MK_TARGET void run_##name(const mk_matrix *weights, const mk_activations *x,         \
                                    size_t begin, size_t end, float *out, size_t out_stride) { \
-    run_kind(kind, once, tiles_##name, weights, x, begin, end, out, out_stride);              \
+    run_kind(kind, packed, tiles_##name, weights, x, begin, end, out, out_stride);            \
   }
 
 RUN(q8, MK_PANEL_Q8, false)
-RUN(q8_once, MK_PANEL_Q8, true)
+RUN(q8_packed, MK_PANEL_Q8, true)
 RUN(q4, MK_PANEL_Q4, false)
-RUN(q4_once, MK_PANEL_Q4, true)
+RUN(q4_packed, MK_PANEL_Q4, true)
 RUN(q4_k, MK_PANEL_Q4_K, false)
 RUN(q6, MK_PANEL_Q6, false)
 
 MK_TARGET void mk_matmul_quantized_avx512(const mk_matrix *weights, const mk_activations *x,
                                           size_t group_begin, size_t group_end, float *out,
                                           size_t out_stride) {
-  const bool once = x->tokens <= TILE_TOKENS;
+  const bool packed = x->tokens <= FEW_TOKENS;
   switch (weights->type) {
     case MK_WEIGHT_Q4_0:
-      (once ? run_q4_once : run_q4)(weights, x, group_begin, group_end, out, out_stride);
+      (packed ? run_q4_packed : run_q4)(weights, x, group_begin, group_end, out, out_stride);
       break;
     case MK_WEIGHT_Q4_K:
       run_q4_k(weights, x, group_begin, group_end, out, out_stride);
@@ -246,7 +253,7 @@ MK_TARGET void mk_matmul_quantized_avx512(const mk_matrix *weights, const mk_act
       run_q6(weights, x, group_begin, group_end, out, out_stride);
       break;
     default:
-      (once ? run_q8_once : run_q8)(weights, x, group_begin, group_end, out, out_stride);
+      (packed ? run_q8_packed : run_q8)(weights, x, group_begin, group_end, out, out_stride);
   }
 }
 

@@ -71,20 +71,57 @@ static inline mk_place mk_next_place(const mk_panel_walk *walk, const mk_place *
   return mk_place_at(walk, group, block);
 }
 
-// Values of a group of a place, or NULL where it has no such group.
-static inline const uint8_t *mk_place_values(const mk_matrix *weights, const mk_place *place,
-                                             size_t group) {
-  if (group >= place->groups) return NULL;
-  return mk_block_values(weights, place->group + group, place->block);
+// Fetches the next panel's values and scales to the second cache level while one is passed over:
+// some with each block of each pass, evenly, since a core has only so many lines under way and
+// waits where it is asked for more.
+typedef struct {
+  const char *values, *scales;
+  size_t group_values, group_scales; // bytes from a group's to the next one's
+  size_t block_scales;               // bytes of a block
+  size_t run_blocks;                 // of the panel
+  size_t group, block;               // what comes next
+  size_t wanted;                     // blocks of all groups
+  size_t turns;                      // that they are spread over
+  size_t share;                      // of a block that is due, in parts of `turns`
+} mk_fetcher;
+
+static inline mk_fetcher mk_fetcher_of(const mk_matrix *weights, const mk_place *next,
+                                       size_t turns) {
+  const size_t blocks = weights->columns / MK_BLOCK;
+  const size_t scale_bytes = mk_block_scale_bytes(weights->type);
+  const size_t index = next->group * blocks + next->block;
+  return (mk_fetcher){
+      .values = (const char *)mk_block_values(weights, next->group, next->block),
+      .scales = (const char *)weights->scales + index * scale_bytes,
+      .group_values = blocks * mk_block_value_bytes(weights->type),
+      .group_scales = blocks * scale_bytes,
+      .block_scales = scale_bytes,
+      .run_blocks = next->blocks,
+      .wanted = next->groups * next->blocks,
+      .turns = turns,
+  };
 }
 
-// Fetches the scales of a place to the second cache level.
-static inline void mk_fetch_scales(const mk_matrix *weights, const mk_place *place) {
-  const size_t bytes = mk_block_scale_bytes(weights->type);
-  for (size_t g = 0; g < place->groups; g++) {
-    const size_t index = (place->group + g) * (weights->columns / MK_BLOCK) + place->block;
-    const char *from = (const char *)weights->scales + index * bytes;
-    for (size_t at = 0; at < place->blocks * bytes; at += 64) __builtin_prefetch(from + at, 0, 2);
+// With each block of a pass.
+static inline __attribute__((always_inline)) void mk_fetch_turn(const mk_panel_kind kind,
+                                                                mk_fetcher *fetcher) {
+  const size_t bytes = mk_panel_has_nibbles(kind) ? 256 : 512;
+  fetcher->share += fetcher->wanted;
+  while (fetcher->share >= fetcher->turns) {
+    fetcher->share -= fetcher->turns;
+    const char *values =
+        fetcher->values + fetcher->group * fetcher->group_values + fetcher->block * bytes;
+#pragma clang loop unroll(full)
+    for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(values + line, 0, 2);
+    // A block's share of the scales is shorter than a line: its last byte is enough, but for the
+    // edges of K-quants' runs.
+    const char *scales = fetcher->scales + fetcher->group * fetcher->group_scales;
+    fetcher->block++;
+    __builtin_prefetch(scales + fetcher->block * fetcher->block_scales - 1, 0, 2);
+    if (fetcher->block == fetcher->run_blocks) {
+      fetcher->block = 0;
+      fetcher->group++;
+    }
   }
 }
 

@@ -22,9 +22,9 @@ typedef struct {
   // q6_K: [block][half][row]; else [block][row].
   _Alignas(64) float scales[MK_PANEL_BLOCKS * 2 * MK_ROW_GROUP];
   _Alignas(64) float mins[MK_PANEL_BLOCKS * MK_ROW_GROUP];
-  const uint8_t *packed;  // [block][512], of nibbles [block][256]
-  const uint8_t *fetched; // packed values to fetch while this panel is passed over
+  const uint8_t *packed; // [block][512], of nibbles [block][256]
   size_t blocks;
+  mk_fetcher *fetcher; // of the next panel
 } mk_panel;
 
 // Halves to floats, eight.
@@ -107,16 +107,6 @@ MK_INLINE void mk_panel_prepare(const mk_panel_kind kind, const mk_matrix *weigh
   }
   panel->packed = mk_block_values(weights, at->group, at->block);
   panel->blocks = at->blocks;
-}
-
-// Fetches, with each block of a panel, as much of the next one.
-MK_INLINE void mk_panel_fetch_block(const mk_panel_kind kind, const mk_panel *panel,
-                                    size_t block) {
-  const int bytes = mk_panel_has_nibbles(kind) ? 256 : 512;
-#pragma clang loop unroll(full)
-  for (int line = 0; line < bytes; line += 64) {
-    _mm_prefetch((const char *)panel->fetched + block * (size_t)bytes + line, _MM_HINT_T1);
-  }
 }
 
 #endif

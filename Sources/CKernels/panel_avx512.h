@@ -19,14 +19,12 @@ typedef struct {
 
 typedef struct {
   const uint8_t *values[MK_PANEL_GROUPS];  // [block][512], of nibbles [block][256]
-  // Values to fetch while this panel is passed over.
-  const uint8_t *fetched[MK_PANEL_GROUPS];
-  size_t fetched_groups;
   const float *scales;
   const float *mins;
   // As they are packed, of weights with a scale a block: [block][row].
   const uint16_t *halves[MK_PANEL_GROUPS];
   size_t blocks;
+  mk_fetcher *fetcher; // of the next panel
 } mk_panel;
 
 MK_INLINE __m512 mk_halves_to_floats(const uint16_t *halves) {
@@ -65,15 +63,15 @@ MK_INLINE void mk_spread_scales(const mk_panel_kind kind, const mk_matrix *weigh
   }
 }
 
-// With `once`, for a single tile: scales that are but halves are brought to float there.
-MK_INLINE void mk_panel_prepare(const mk_panel_kind kind, const bool once,
+// With `packed`, tiles themselves bring scales to float, of which a block has but one half a row.
+MK_INLINE void mk_panel_prepare(const mk_panel_kind kind, const bool packed,
                                 const mk_matrix *weights, const mk_place *at,
                                 mk_panel_scales *scales, mk_panel *panel) {
   const size_t halves = kind == MK_PANEL_Q6 ? 2 : 1;
   for (size_t g = 0; g < at->groups; g++) {
     panel->values[g] = mk_block_values(weights, at->group + g, at->block);
-    if (once) panel->halves[g] = mk_block_scales(weights, at->group + g, at->block);
-    for (size_t b = 0; b < at->blocks && !once; b++) {
+    if (packed) panel->halves[g] = mk_block_scales(weights, at->group + g, at->block);
+    for (size_t b = 0; b < at->blocks && !packed; b++) {
       const size_t place = (b * halves * MK_PANEL_GROUPS + g) * MK_ROW_GROUP;
       mk_spread_scales(kind, weights, at->group + g, at->block + b, scales, place);
     }
@@ -81,28 +79,6 @@ MK_INLINE void mk_panel_prepare(const mk_panel_kind kind, const bool once,
   panel->scales = scales->scales;
   panel->mins = scales->mins;
   panel->blocks = at->blocks;
-}
-
-// What a pass over a panel fetches of the next one: each pass a group, the last one all that are
-// left.
-MK_INLINE void mk_panel_choose_fetched(const mk_matrix *weights, const mk_place *next,
-                                       size_t pass, bool is_last, mk_panel *panel) {
-  panel->fetched_groups = 0;
-  for (size_t g = 0; g < next->groups; g++) {
-    if (pass != g && !(is_last && pass < g)) continue;
-    panel->fetched[panel->fetched_groups++] = mk_place_values(weights, next, g);
-  }
-}
-
-// Fetches, with each block of a panel, as much of the next one.
-MK_INLINE void mk_panel_fetch_block(const mk_panel_kind kind, const mk_panel *panel,
-                                    size_t block) {
-  const size_t bytes = mk_panel_has_nibbles(kind) ? 256 : 512;
-  for (size_t g = 0; g < panel->fetched_groups; g++) {
-    const char *from = (const char *)panel->fetched[g] + block * bytes;
-#pragma clang loop unroll(full)
-    for (size_t line = 0; line < bytes; line += 64) _mm_prefetch(from + line, _MM_HINT_T1);
-  }
 }
 
 #endif

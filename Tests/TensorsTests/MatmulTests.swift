@@ -7,7 +7,7 @@ struct MatmulTests {
   static let shapes: [(rows: Int, columns: Int, tokens: Int)] = [
     (1, 32, 1), (16, 64, 2), (17, 96, 3), (31, 32, 5), (64, 160, 8), (65, 224, 9), (80, 128, 19),
     (130, 512, 1), (33, 1024, 31), (70, 2112, 7), (300, 64, 14), (41, 1120, 131), (330, 4160, 21),
-    (50, 2112, 1), (33, 2112, 3), (50, 2112, 4),
+    (50, 2112, 1), (33, 2112, 3), (50, 2112, 4), (100, 2112, 17), (70, 2112, 20),
   ]
   static let quantized: [DType] = DType.allCases.filter(\.quantizesActivations)
 
@@ -56,9 +56,11 @@ struct MatmulTests {
   func partOfTheGroups() throws {
     var numbers = SeededNumbers(seed: 15)
     for type in DType.allCases {
-      let shape = MatrixShape(rows: 150, columns: columns(type, 96))
+      // Several runs of blocks on every path.
+      let wide = type.blockElements == 256 ? 2304 : columns(type, 2112)
+      let shape = MatrixShape(rows: 150, columns: wide)
       let matrix = try pack(type, shape, randomMatrixBytes(type, shape, &numbers))
-      for tokens in [1, 3, 9] {
+      for tokens in [1, 3, 9, 17] {
         let input = (0..<tokens).map { _ in numbers.floats(shape.columns) }
         for path in fastPaths + [.scalar] {
           let whole = try product(matrix, input, path)
