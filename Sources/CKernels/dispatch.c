@@ -37,10 +37,10 @@ void mk_quantize_row(mk_path path, const float *x, size_t n, mk_block *blocks) {
 }
 
 void mk_matmul(mk_path path, const mk_matrix *weights, const mk_activations *x, size_t group_begin,
-               size_t group_end, float *out, size_t out_stride) {
+               size_t group_end, const mk_ahead *ahead, float *out, size_t out_stride) {
   if (x->tokens == 0) return;
   if (mk_is_quantized(weights->type)) {
-    kernels(path)->matmul_quantized(weights, x, group_begin, group_end, out, out_stride);
+    kernels(path)->matmul_quantized(weights, x, group_begin, group_end, ahead, out, out_stride);
   } else {
     kernels(path)->matmul_float(weights, x, group_begin, group_end, out, out_stride);
   }

@@ -8,7 +8,8 @@
 typedef struct {
   void (*quantize_row)(const float *x, size_t n, mk_block *blocks);
   void (*matmul_quantized)(const mk_matrix *weights, const mk_activations *x, size_t group_begin,
-                           size_t group_end, float *out, size_t out_stride);
+                           size_t group_end, const mk_ahead *ahead, float *out,
+                           size_t out_stride);
   void (*matmul_float)(const mk_matrix *weights, const mk_activations *x, size_t group_begin,
                        size_t group_end, float *out, size_t out_stride);
   void (*rms_norm)(const float *x, const float *weight, size_t n, float epsilon, float *out);
@@ -27,7 +28,7 @@ typedef struct {
 #define MK_DECLARE(path)                                                                        \
   void mk_quantize_row_##path(const float *, size_t, mk_block *);                               \
   void mk_matmul_quantized_##path(const mk_matrix *, const mk_activations *, size_t, size_t,    \
-                                  float *, size_t);                                             \
+                                  const mk_ahead *, float *, size_t);                           \
   void mk_matmul_float_##path(const mk_matrix *, const mk_activations *, size_t, size_t,        \
                               float *, size_t);                                                 \
   void mk_rms_norm_##path(const float *, const float *, size_t, float, float *);                \

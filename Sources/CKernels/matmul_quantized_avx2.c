@@ -171,10 +171,10 @@ TILES(MK_PANEL_Q4_K, 1)
 TILES(MK_PANEL_Q6, 0)
 TILES(MK_PANEL_Q6, 1)
 
-// All tokens over one panel; `next` is the one after it.
+// All tokens over one panel, and what comes after it is fetched.
 MK_INLINE void run_panel(const mk_panel_kind kind, const tile_function *const tiles[2],
                          const mk_matrix *weights, const mk_activations *x, const mk_place *at,
-                         const mk_place *next, float *out, size_t out_stride) {
+                         mk_fetcher *fetcher, float *out, size_t out_stride) {
   const bool packed = x->tokens <= PACKED_TOKENS;
   mk_panel panel;
   mk_panel_prepare(kind, weights, at, !packed, &panel);
@@ -185,9 +185,7 @@ MK_INLINE void run_panel(const mk_panel_kind kind, const tile_function *const ti
   tile_results results = {out + first, out_stride, rows, at->block == 0,
                           at->block + at->blocks == blocks};
   const size_t stride = mk_block_stride(weights->columns);
-  const size_t passes = (x->tokens + TILE_TOKENS - 1) / TILE_TOKENS;
-  mk_fetcher fetcher = mk_fetcher_of(weights, next, passes * at->blocks);
-  panel.fetcher = &fetcher;
+  panel.fetcher = fetcher;
   for (size_t token = 0; token < x->tokens;) {
     const size_t left_over = x->tokens - token;
     const size_t count = left_over < TILE_TOKENS ? left_over : TILE_TOKENS;
@@ -199,24 +197,28 @@ MK_INLINE void run_panel(const mk_panel_kind kind, const tile_function *const ti
 
 MK_INLINE void run_kind(const mk_panel_kind kind, const tile_function *const tiles[2],
                         const mk_matrix *weights, const mk_activations *x, size_t group_begin,
-                        size_t group_end, float *out, size_t out_stride) {
-  const size_t blocks = weights->columns / MK_BLOCK;
+                        size_t group_end, const mk_ahead *ahead, float *out, size_t out_stride) {
   const bool few = x->tokens <= FEW_TOKENS;
-  const mk_panel_walk walk = {group_begin, group_end, 1, few ? 1 : ROUND_GROUPS, blocks,
-                              mk_run_blocks(blocks, few ? FEW_BLOCKS : MK_PANEL_BLOCKS)};
+  const mk_panel_walk walk =
+      mk_walk_of(weights, group_begin, group_end, 1, few ? 1 : ROUND_GROUPS,
+                 few ? FEW_BLOCKS : MK_PANEL_BLOCKS);
   mk_place at = mk_place_at(&walk, group_begin, 0);
   while (at.groups > 0) {
     const mk_place next = mk_next_place(&walk, &at);
-    run_panel(kind, tiles, weights, x, &at, &next, out, out_stride);
+    const size_t turns = (x->tokens + TILE_TOKENS - 1) / TILE_TOKENS * at.blocks;
+    mk_fetcher fetcher = next.groups > 0 ? mk_fetcher_of(weights, &next, turns)
+                                         : mk_fetcher_ahead(weights, &walk, &at, ahead, turns);
+    run_panel(kind, tiles, weights, x, &at, &fetcher, out, out_stride);
     at = next;
   }
 }
 
 #define RUN(name, kind)                                                                         \
   static MK_TARGET void name(const mk_matrix *weights, const mk_activations *x, size_t begin,   \
-                             size_t end, float *out, size_t out_stride) {                       \
+                             size_t end, const mk_ahead *ahead, float *out,                     \
+                             size_t out_stride) {                                               \
     static const tile_function *const tiles[2] = {tiles_##kind##_0, tiles_##kind##_1};          \
-    run_kind(kind, tiles, weights, x, begin, end, out, out_stride);                             \
+    run_kind(kind, tiles, weights, x, begin, end, ahead, out, out_stride);                             \
   }
 
 RUN(run_q8, MK_PANEL_Q8)
@@ -225,20 +227,20 @@ RUN(run_q4_k, MK_PANEL_Q4_K)
 RUN(run_q6, MK_PANEL_Q6)
 
 MK_TARGET void mk_matmul_quantized_avx2(const mk_matrix *weights, const mk_activations *x,
-                                        size_t group_begin, size_t group_end, float *out,
-                                        size_t out_stride) {
+                                        size_t group_begin, size_t group_end,
+                                        const mk_ahead *ahead, float *out, size_t out_stride) {
   switch (weights->type) {
     case MK_WEIGHT_Q4_0:
-      run_q4(weights, x, group_begin, group_end, out, out_stride);
+      run_q4(weights, x, group_begin, group_end, ahead, out, out_stride);
       break;
     case MK_WEIGHT_Q4_K:
-      run_q4_k(weights, x, group_begin, group_end, out, out_stride);
+      run_q4_k(weights, x, group_begin, group_end, ahead, out, out_stride);
       break;
     case MK_WEIGHT_Q6_K:
-      run_q6(weights, x, group_begin, group_end, out, out_stride);
+      run_q6(weights, x, group_begin, group_end, ahead, out, out_stride);
       break;
     default:
-      run_q8(weights, x, group_begin, group_end, out, out_stride);
+      run_q8(weights, x, group_begin, group_end, ahead, out, out_stride);
   }
 }
 

@@ -177,10 +177,10 @@ static size_t next_tile(size_t left) {
   return left < TILE_TOKENS ? left : TILE_TOKENS;
 }
 
-// All tokens over one panel; `next` is the one after it.
+// All tokens over one panel, and what comes after it is fetched.
 MK_INLINE void run_panel(const mk_panel_kind kind, const bool packed,
                          const tile_function (*tiles)[TILE_TOKENS], const mk_matrix *weights,
-                         const mk_activations *x, const mk_place *at, const mk_place *next,
+                         const mk_activations *x, const mk_place *at, mk_fetcher *fetcher,
                          float *out, size_t out_stride) {
   mk_panel_scales scales;
   mk_panel panel;
@@ -193,9 +193,7 @@ MK_INLINE void run_panel(const mk_panel_kind kind, const bool packed,
   const size_t left = weights->rows - first - (at->groups - 1) * MK_ROW_GROUP;
   if (left < MK_ROW_GROUP) results.lanes[at->groups - 1] = (__mmask16)((1u << left) - 1);
   const size_t stride = mk_block_stride(weights->columns);
-  const size_t passes = (x->tokens + TILE_TOKENS - 1) / TILE_TOKENS;
-  mk_fetcher fetcher = mk_fetcher_of(weights, next, passes * at->blocks);
-  panel.fetcher = &fetcher;
+  panel.fetcher = fetcher;
   for (size_t token = 0; token < x->tokens;) {
     const size_t count = next_tile(x->tokens - token);
     tiles[at->groups - 1][count - 1](&panel, x->blocks + token * stride + at->block, stride,
@@ -207,28 +205,31 @@ MK_INLINE void run_panel(const mk_panel_kind kind, const bool packed,
 
 MK_INLINE void run_kind(const mk_panel_kind kind, const bool packed,
                         const tile_function (*tiles)[TILE_TOKENS], const mk_matrix *weights,
-                        const mk_activations *x, size_t group_begin, size_t group_end, float *out,
-                        size_t out_stride) {
-  const size_t blocks = weights->columns / MK_BLOCK;
+                        const mk_activations *x, size_t group_begin, size_t group_end,
+                        const mk_ahead *ahead, float *out, size_t out_stride) {
   const bool few = x->tokens <= FEW_TOKENS;
   const size_t at_once = few ? MK_PANEL_GROUPS : ROUND_GROUPS;
   const bool is_k_quant = kind == MK_PANEL_Q4_K || kind == MK_PANEL_Q6;
   const bool single = is_k_quant && x->tokens <= TILE_TOKENS;
   const size_t most = single ? SINGLE_BLOCKS : few ? FEW_BLOCKS : MK_PANEL_BLOCKS;
-  const mk_panel_walk walk = {group_begin, group_end, MK_PANEL_GROUPS, at_once, blocks,
-                              mk_run_blocks(blocks, most)};
+  const mk_panel_walk walk =
+      mk_walk_of(weights, group_begin, group_end, MK_PANEL_GROUPS, at_once, most);
   mk_place at = mk_place_at(&walk, group_begin, 0);
   while (at.groups > 0) {
     const mk_place next = mk_next_place(&walk, &at);
-    run_panel(kind, packed, tiles, weights, x, &at, &next, out, out_stride);
+    const size_t turns = (x->tokens + TILE_TOKENS - 1) / TILE_TOKENS * at.blocks;
+    mk_fetcher fetcher = next.groups > 0 ? mk_fetcher_of(weights, &next, turns)
+                                         : mk_fetcher_ahead(weights, &walk, &at, ahead, turns);
+    run_panel(kind, packed, tiles, weights, x, &at, &fetcher, out, out_stride);
     at = next;
   }
 }
 
 #define RUN(name, kind, packed)                                                               \
   static MK_TARGET void run_##name(const mk_matrix *weights, const mk_activations *x,         \
-                                   size_t begin, size_t end, float *out, size_t out_stride) { \
-    run_kind(kind, packed, tiles_##name, weights, x, begin, end, out, out_stride);            \
+                                   size_t begin, size_t end, const mk_ahead *ahead,           \
+                                   float *out, size_t out_stride) {                           \
+    run_kind(kind, packed, tiles_##name, weights, x, begin, end, ahead, out, out_stride);            \
   }
 
 RUN(q8, MK_PANEL_Q8, false)
@@ -239,21 +240,21 @@ RUN(q4_k, MK_PANEL_Q4_K, false)
 RUN(q6, MK_PANEL_Q6, false)
 
 MK_TARGET void mk_matmul_quantized_avx512(const mk_matrix *weights, const mk_activations *x,
-                                          size_t group_begin, size_t group_end, float *out,
-                                          size_t out_stride) {
+                                          size_t group_begin, size_t group_end,
+                                          const mk_ahead *ahead, float *out, size_t out_stride) {
   const bool packed = x->tokens <= FEW_TOKENS;
   switch (weights->type) {
     case MK_WEIGHT_Q4_0:
-      (packed ? run_q4_packed : run_q4)(weights, x, group_begin, group_end, out, out_stride);
+      (packed ? run_q4_packed : run_q4)(weights, x, group_begin, group_end, ahead, out, out_stride);
       break;
     case MK_WEIGHT_Q4_K:
-      run_q4_k(weights, x, group_begin, group_end, out, out_stride);
+      run_q4_k(weights, x, group_begin, group_end, ahead, out, out_stride);
       break;
     case MK_WEIGHT_Q6_K:
-      run_q6(weights, x, group_begin, group_end, out, out_stride);
+      run_q6(weights, x, group_begin, group_end, ahead, out, out_stride);
       break;
     default:
-      (packed ? run_q8_packed : run_q8)(weights, x, group_begin, group_end, out, out_stride);
+      (packed ? run_q8_packed : run_q8)(weights, x, group_begin, group_end, ahead, out, out_stride);
   }
 }
 

@@ -58,8 +58,9 @@ static float take_block(mk_weight_type type, const row_block *w, const mk_block 
 }
 
 void mk_matmul_quantized_scalar(const mk_matrix *weights, const mk_activations *x,
-                                size_t group_begin, size_t group_end, float *out,
-                                size_t out_stride) {
+                                size_t group_begin, size_t group_end, const mk_ahead *ahead,
+                                float *out, size_t out_stride) {
+  (void)ahead;
   size_t blocks = weights->columns / MK_BLOCK;
   size_t stride = mk_block_stride(weights->columns);
   for (size_t group = group_begin; group < group_end; group++) {

@@ -52,6 +52,15 @@ typedef struct {
   size_t run_blocks;
 } mk_panel_walk;
 
+// A walk over groups of a matrix in runs of at most `most` blocks.
+static inline mk_panel_walk mk_walk_of(const mk_matrix *weights, size_t group_begin,
+                                       size_t group_end, size_t groups, size_t at_once,
+                                       size_t most) {
+  const size_t blocks = weights->columns / MK_BLOCK;
+  return (mk_panel_walk){group_begin, group_end, groups, at_once, blocks,
+                         mk_run_blocks(blocks, most)};
+}
+
 static inline mk_place mk_place_at(const mk_panel_walk *walk, size_t group, size_t block) {
   const size_t groups = walk->group_end - group, blocks = walk->blocks - block;
   return (mk_place){group, groups < walk->groups ? groups : walk->groups, block,
@@ -100,6 +109,25 @@ static inline mk_fetcher mk_fetcher_of(const mk_matrix *weights, const mk_place 
       .wanted = next->groups * next->blocks,
       .turns = turns,
   };
+}
+
+// The same while the last panel of a walk is passed over: what is fetched then is the beginning of
+// what comes after it, no more than its own size, where values are as wide there.
+static inline mk_fetcher mk_fetcher_ahead(const mk_matrix *weights, const mk_panel_walk *walk,
+                                          const mk_place *last, const mk_ahead *ahead,
+                                          size_t turns) {
+  if (ahead == NULL || !mk_is_quantized(ahead->weights->type) ||
+      mk_has_nibbles(ahead->weights->type) != mk_has_nibbles(weights->type)) {
+    return (mk_fetcher){.turns = turns};
+  }
+  const size_t groups = (ahead->weights->rows + MK_ROW_GROUP - 1) / MK_ROW_GROUP;
+  const mk_panel_walk next = mk_walk_of(ahead->weights, ahead->group, groups, walk->groups,
+                                        walk->at_once, walk->run_blocks);
+  const mk_place place = mk_place_at(&next, ahead->group, 0);
+  mk_fetcher fetcher = mk_fetcher_of(ahead->weights, &place, turns);
+  const size_t most = last->groups * last->blocks;
+  if (fetcher.wanted > most) fetcher.wanted = most;
+  return fetcher;
 }
 
 // With each block of a pass.

@@ -1,14 +1,16 @@
 // A small pool of compute threads for data-parallel loops.
 //
-// A run is published as a ticket: its number, and how many of its pieces are left to be taken.
-// Caller and workers take pieces until none is left; the caller then waits for pieces that others
-// have begun, not for threads. So a worker that gets no processor, because other programs are busy,
-// holds nobody up. Waiting is in three stages: spin, yield, sleep. Which thread computes a piece
-// never changes its result.
+// A run's pieces are shared out evenly and in order, so that from run to run a thread works on the
+// same part of the data, which its caches hold. A thread takes its own pieces from the front, a
+// quarter of what is left at a time, then those of others from the back. A share is a ticket: the
+// run's number, and which of its pieces are left to be taken. When none is left the caller waits for
+// pieces that others have begun, not for threads. So a worker that gets no processor, because other
+// programs are busy, holds nobody up. Waiting is in three stages: spin, yield, sleep. Which thread
+// computes a piece never changes its result.
 //
-// Whether a piece is left is decided by the ticket alone. A late worker may hold the ticket of a
-// run that is over while the next one is being published: what it read beside the ticket could be
-// of either run, but a ticket that has come down to 0 gives nothing, whatever else is read.
+// Whether a piece is left is decided by a ticket alone. A late worker may hold the ticket of a run
+// that is over while the next one is being published: what it read beside the ticket could be of
+// either run, but a ticket of which nothing is left gives nothing, whatever else is read.
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -18,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -28,16 +31,23 @@
 // Between two offers of the processor to other threads.
 #define OFFER_NS 300000
 
+// What is left of a thread's share: the run's number in the upper half, then the first piece left and
+// the one after the last. Each in cache lines of its own.
+typedef struct {
+  _Alignas(128) atomic_uint_least64_t ticket;
+} mk_share;
+
+// Pieces of a run: their numbers have to fit into a ticket.
+#define MOST_PIECES UINT16_MAX
+
 struct mk_thread_pool {
   size_t threads;
   size_t started;
   pthread_t *handles;
+  mk_share *shares;
   pthread_mutex_t lock;
   pthread_cond_t wake;
   pthread_cond_t done;
-  // The run's number in the upper half, the pieces left to be taken in the lower half.
-  atomic_uint_least64_t ticket;
-  atomic_uint finished;
   atomic_bool worker_sleeps;
   atomic_bool caller_sleeps;
   atomic_bool stopping;
@@ -45,15 +55,14 @@ struct mk_thread_pool {
   bool gives_way;
   // Workers that wait to be woken; guarded by the lock.
   size_t sleepers;
-  // Of the run that the ticket is for; they stay as they are until all its pieces are finished, so
+  // Of the run that the tickets are for; they stay as they are until all its pieces are finished, so
   // only who has taken a piece may read them.
   unsigned pieces;
   size_t count;
-  size_t coarse; // pieces of `grain`, before those of `fine`
   size_t grain;
-  size_t fine;
   mk_work work;
   void *context;
+  _Alignas(128) atomic_uint finished;
 };
 
 typedef struct {
@@ -67,17 +76,30 @@ static inline void relax(void) {
 #endif
 }
 
+static inline uint64_t ticket_of(unsigned run, unsigned begin, unsigned end) {
+  return (uint64_t)run << 32 | begin << 16 | end;
+}
+
 static inline unsigned run_of(uint64_t ticket) { return (unsigned)(ticket >> 32); }
 
-// Takes a piece of the run if one is left. A ticket of a later run is left alone.
-static bool take_piece(mk_thread_pool *pool, unsigned run, unsigned *piece) {
-  uint64_t ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
+// Some pieces of a run.
+typedef struct {
+  unsigned begin, end;
+} mk_pieces;
+
+// Takes a quarter of the pieces that are left of a share of the run, from its front or its back; at
+// least one if one is left. A ticket of a later run is left alone.
+static bool take_pieces(mk_share *share, unsigned run, bool is_own, mk_pieces *taken) {
+  uint64_t ticket = atomic_load_explicit(&share->ticket, memory_order_acquire);
   while (run_of(ticket) == run) {
-    const unsigned left = (unsigned)ticket;
-    if (left == 0) return false;
-    if (atomic_compare_exchange_weak_explicit(&pool->ticket, &ticket, ticket - 1,
-                                              memory_order_acq_rel, memory_order_acquire)) {
-      *piece = pool->pieces - left;
+    const unsigned begin = (unsigned)(ticket >> 16) & UINT16_MAX, end = ticket & UINT16_MAX;
+    const unsigned count = (end - begin + 3) / 4;
+    if (count == 0) return false;
+    const uint64_t rest =
+        is_own ? ticket_of(run, begin + count, end) : ticket_of(run, begin, end - count);
+    if (atomic_compare_exchange_weak_explicit(&share->ticket, &ticket, rest, memory_order_acq_rel,
+                                              memory_order_acquire)) {
+      *taken = is_own ? (mk_pieces){begin, begin + count} : (mk_pieces){end - count, end};
       return true;
     }
   }
@@ -96,30 +118,40 @@ static void offer_processor(void) {
   sched_yield();
 }
 
-static void do_pieces(mk_thread_pool *pool, unsigned run, size_t thread) {
-  unsigned piece;
-  while (take_piece(pool, run, &piece)) {
-    const unsigned pieces = pool->pieces;
-    const bool is_coarse = piece < pool->coarse;
-    const size_t grain = is_coarse ? pool->grain : pool->fine;
-    const size_t begin = is_coarse ? piece * grain
-                                   : pool->coarse * pool->grain + (piece - pool->coarse) * grain;
-    const size_t left = pool->count - begin;
-    pool->work(pool->context, thread, begin, begin + (left < grain ? left : grain));
-    // From the last piece on, the caller may publish another run.
-    if (atomic_fetch_add(&pool->finished, 1) + 1 == pieces && atomic_load(&pool->caller_sleeps)) {
-      pthread_mutex_lock(&pool->lock);
-      pthread_cond_signal(&pool->done);
-      pthread_mutex_unlock(&pool->lock);
-    }
+// Does what it can take of a share; returns how many pieces.
+static unsigned do_share(mk_thread_pool *pool, size_t owner, unsigned run, size_t thread) {
+  unsigned done = 0;
+  mk_pieces taken;
+  while (take_pieces(&pool->shares[owner], run, owner == thread, &taken)) {
+    const size_t begin = taken.begin * pool->grain, end = taken.end * pool->grain;
+    pool->work(pool->context, thread, begin, end < pool->count ? end : pool->count);
+    done += taken.end - taken.begin;
     if (pool->gives_way) offer_processor();
+  }
+  return done;
+}
+
+static void do_pieces(mk_thread_pool *pool, unsigned run, size_t thread) {
+  unsigned done = 0;
+  for (size_t i = 0; i < pool->threads; i++) {
+    done += do_share(pool, (thread + i) % pool->threads, run, thread);
+  }
+  if (done == 0) return;
+  // From the last piece on, the caller may publish another run.
+  const unsigned pieces = pool->pieces;
+  if (atomic_fetch_add(&pool->finished, done) + done == pieces &&
+      atomic_load(&pool->caller_sleeps)) {
+    pthread_mutex_lock(&pool->lock);
+    pthread_cond_signal(&pool->done);
+    pthread_mutex_unlock(&pool->lock);
   }
 }
 
 // Returns the number of the run after `seen`, having waited for it.
-static unsigned wait_for_run(mk_thread_pool *pool, unsigned seen) {
+static unsigned wait_for_run(mk_thread_pool *pool, size_t thread, unsigned seen) {
+  atomic_uint_least64_t *const ticket = &pool->shares[thread].ticket;
   for (int i = 0; i < SPINS + YIELDS; i++) {
-    unsigned run = run_of(atomic_load_explicit(&pool->ticket, memory_order_acquire));
+    unsigned run = run_of(atomic_load_explicit(ticket, memory_order_acquire));
     if (run != seen) return run;
     if (i < SPINS) {
       relax();
@@ -130,13 +162,13 @@ static unsigned wait_for_run(mk_thread_pool *pool, unsigned seen) {
   pthread_mutex_lock(&pool->lock);
   for (;;) {
     atomic_store(&pool->worker_sleeps, true);
-    if (run_of(atomic_load(&pool->ticket)) != seen) break;
+    if (run_of(atomic_load(ticket)) != seen) break;
     pool->sleepers += 1;
     pthread_cond_wait(&pool->wake, &pool->lock);
     pool->sleepers -= 1;
   }
   pthread_mutex_unlock(&pool->lock);
-  return run_of(atomic_load(&pool->ticket));
+  return run_of(atomic_load(ticket));
 }
 
 static void *worker(void *argument) {
@@ -146,18 +178,29 @@ static void *worker(void *argument) {
   mk_thread_name();
   unsigned seen = 0;
   for (;;) {
-    seen = wait_for_run(pool, seen);
+    seen = wait_for_run(pool, start.index, seen);
     if (atomic_load(&pool->stopping)) return NULL;
     do_pieces(pool, seen, start.index);
   }
 }
 
+// The first piece of a thread's share; the next thread's is the one after its last.
+static size_t share_begin(size_t pieces, size_t thread, size_t threads) {
+  return pieces * thread / threads;
+}
+
 // Publishes a run of `pieces` pieces, when those of the one before are finished. Returns its number.
 static unsigned publish(mk_thread_pool *pool, unsigned pieces) {
-  const unsigned run = run_of(atomic_load_explicit(&pool->ticket, memory_order_relaxed)) + 1;
+  const uint64_t last = atomic_load_explicit(&pool->shares[0].ticket, memory_order_relaxed);
+  const unsigned run = run_of(last) + 1;
   pool->pieces = pieces;
   atomic_store_explicit(&pool->finished, 0, memory_order_relaxed);
-  atomic_store(&pool->ticket, (uint64_t)run << 32 | pieces);
+  for (size_t thread = pool->threads; thread-- > 0;) {
+    const size_t begin = share_begin(pieces, thread, pool->threads);
+    const size_t end = share_begin(pieces, thread + 1, pool->threads);
+    const uint64_t ticket = ticket_of(run, (unsigned)begin, (unsigned)end);
+    atomic_store(&pool->shares[thread].ticket, ticket);
+  }
   // Who goes to sleep after this sees the run. Sleepers are woken once, however long they take.
   if (atomic_exchange(&pool->worker_sleeps, false)) {
     pthread_mutex_lock(&pool->lock);
@@ -184,18 +227,22 @@ static void wait_for_pieces(mk_thread_pool *pool, unsigned pieces) {
 }
 
 mk_thread_pool *mk_thread_pool_create(size_t threads) {
-  mk_thread_pool *pool = calloc(1, sizeof *pool);
+  mk_thread_pool *pool = aligned_alloc(_Alignof(mk_thread_pool), sizeof *pool);
   if (pool == NULL) return NULL;
+  memset(pool, 0, sizeof *pool);
   pool->threads = threads < 1 ? 1 : threads;
   pool->gives_way = getpriority(PRIO_PROCESS, 0) > 0;
   pool->handles = calloc(pool->threads, sizeof *pool->handles);
+  const size_t bytes = pool->threads * sizeof *pool->shares;
+  pool->shares = aligned_alloc(_Alignof(mk_share), bytes);
   pthread_mutex_init(&pool->lock, NULL);
   pthread_cond_init(&pool->wake, NULL);
   pthread_cond_init(&pool->done, NULL);
-  if (pool->handles == NULL) {
+  if (pool->handles == NULL || pool->shares == NULL) {
     mk_thread_pool_destroy(pool);
     return NULL;
   }
+  memset(pool->shares, 0, bytes);
   for (size_t index = 1; index < pool->threads; index++) {
     worker_start *start = malloc(sizeof *start);
     if (start != NULL) *start = (worker_start){pool, index};
@@ -212,12 +259,13 @@ mk_thread_pool *mk_thread_pool_create(size_t threads) {
 void mk_thread_pool_destroy(mk_thread_pool *pool) {
   if (pool == NULL) return;
   atomic_store(&pool->stopping, true);
-  publish(pool, 0);
+  if (pool->started > 0) publish(pool, 0);
   for (size_t index = 1; index <= pool->started; index++) pthread_join(pool->handles[index], NULL);
   pthread_cond_destroy(&pool->done);
   pthread_cond_destroy(&pool->wake);
   pthread_mutex_destroy(&pool->lock);
   free(pool->handles);
+  free(pool->shares);
   free(pool);
 }
 
@@ -228,26 +276,32 @@ size_t mk_thread_pool_sleepers(mk_thread_pool *pool) {
   return sleepers;
 }
 
-void mk_thread_pool_run(mk_thread_pool *pool, size_t count, size_t grain, size_t fine, mk_work work,
+// Pieces of a run, whose grain grows where they would be too many.
+static unsigned cut(size_t count, size_t *grain) {
+  while ((count - 1) / *grain >= MOST_PIECES) *grain *= 2;
+  return (unsigned)((count - 1) / *grain + 1);
+}
+
+size_t mk_thread_pool_share(const mk_thread_pool *pool, size_t count, size_t grain,
+                            size_t thread) {
+  if (grain < 1) grain = 1;
+  // The caller does it alone.
+  if (count <= grain) return thread == 0 ? 0 : count;
+  const size_t begin = share_begin(cut(count, &grain), thread, pool->threads) * grain;
+  return begin < count ? begin : count;
+}
+
+void mk_thread_pool_run(mk_thread_pool *pool, size_t count, size_t grain, mk_work work,
                         void *context) {
-  if (fine < 1) fine = 1;
-  if (grain < fine) grain = fine;
-  if (pool->started == 0 || count <= fine) {
+  if (grain < 1) grain = 1;
+  if (pool->started == 0 || count <= grain) {
     if (count > 0) work(context, 0, 0, count);
     if (pool->gives_way) offer_processor();
     return;
   }
-  // So many pieces that their number fits; a worker must not read these before it has taken one.
-  while (count / fine >= UINT32_MAX) fine *= 2;
-  if (grain < fine) grain = fine;
-  // When the coarse pieces are all taken, threads are up to one of them apart.
-  const size_t coarse = count / grain > pool->threads ? count / grain - pool->threads : 0;
-  const size_t rest = count - coarse * grain;
-  const unsigned pieces = (unsigned)(coarse + rest / fine + (rest % fine != 0));
+  const unsigned pieces = cut(count, &grain);
   pool->count = count;
-  pool->coarse = coarse;
   pool->grain = grain;
-  pool->fine = fine;
   pool->work = work;
   pool->context = context;
   const unsigned run = publish(pool, pieces);

@@ -123,13 +123,14 @@ public final class LanguageModel: Sendable {
     }
     func products(_ matrix: PackedMatrix) -> Int { matrix.shape.rows * matrix.shape.columns }
     let last =
-      weights.layers.last.map { sum($0.matrices, products) - sum([$0.key, $0.value], products) }
-      ?? 0
+      weights.layers.last.map {
+        sum($0.matrices, products) - sum($0.keyAndValue.matrices, products)
+      } ?? 0
     return ModelCost(
-      stepBytes: sum(inner + [weights.output]) { $0.layout.byteCount },
+      stepBytes: sum(inner + weights.output.matrices) { $0.layout.byteCount },
       tokenMultiplyAdds: sum(inner, products) - last,
       isInt8: inner.allSatisfy { $0.type.quantizesActivations },
-      logitsMultiplyAdds: products(weights.output) + last)
+      logitsMultiplyAdds: sum(weights.output.matrices, products) + last)
   }
 
   /// The bytes of all tokens that stand for text; made when it is first asked for.

@@ -20,16 +20,26 @@ package struct Compute: Sendable {
   }
 
   /// out[token][row] for the tokens and the rows of the groups given; `outStride` floats between
-  /// tokens.
+  /// tokens. The first weights of `ahead` are fetched into the thread's caches meanwhile.
   package func matmul(
     _ weights: PackedMatrix, _ input: ActivationBuffer, tokens: Range<Int>, groups: Range<Int>,
-    out: UnsafeMutablePointer<Float>, outStride: Int
+    ahead: MatrixStack.Place? = nil, out: UnsafeMutablePointer<Float>, outStride: Int
   ) {
-    var matrix = weights.kernel
     var activations = input.kernel(tokens: tokens, columns: weights.shape.columns)
-    mk_matmul(
-      kernel, &matrix, &activations, groups.lowerBound, groups.upperBound,
-      out + tokens.lowerBound * outStride, outStride)
+    withUnsafePointer(to: weights.kernel) { matrix in
+      guard let ahead else {
+        mk_matmul(
+          kernel, matrix, &activations, groups.lowerBound, groups.upperBound, nil,
+          out + tokens.lowerBound * outStride, outStride)
+        return
+      }
+      withUnsafePointer(to: ahead.matrix.kernel) { next in
+        var place = mk_ahead(weights: next, group: ahead.group)
+        mk_matmul(
+          kernel, matrix, &activations, groups.lowerBound, groups.upperBound, &place,
+          out + tokens.lowerBound * outStride, outStride)
+      }
+    }
   }
 
   /// out = x / rms(x) * weight, over `count` elements.

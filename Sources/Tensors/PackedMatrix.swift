@@ -7,7 +7,8 @@ import CKernels
 package final class PackedMatrix: @unchecked Sendable {
   /// Where everything is.
   package let layout: PackedLayout
-  private let memory: UnsafeRawPointer
+  /// As the kernels take it.
+  let kernel: mk_matrix
   private let owner: AnyObject
 
   /// Rows and columns as in the model file.
@@ -20,7 +21,9 @@ package final class PackedMatrix: @unchecked Sendable {
   /// Views packed memory, which stays as it is for as long as its owner lives.
   package init(_ layout: PackedLayout, memory: UnsafeRawPointer, owner: AnyObject) {
     self.layout = layout
-    self.memory = memory
+    kernel = mk_matrix(
+      type: layout.type.kernel, rows: layout.shape.rows, columns: layout.shape.columns,
+      values: memory, scales: memory + layout.scaleOffset)
     self.owner = owner
   }
 
@@ -34,11 +37,5 @@ package final class PackedMatrix: @unchecked Sendable {
     let buffer = try AlignedBuffer<UInt8>(count: layout.byteCount)
     try layout.pack(bytes, into: buffer.base, pool: pool)
     self.init(layout, memory: buffer.base, owner: buffer)
-  }
-
-  var kernel: mk_matrix {
-    mk_matrix(
-      type: type.kernel, rows: shape.rows, columns: shape.columns, values: memory,
-      scales: memory + layout.scaleOffset)
   }
 }

@@ -2,8 +2,8 @@ import CKernels
 
 /// Threads for data-parallel loops, the calling one included.
 ///
-/// Work is handed out in pieces as threads become free, so which thread computes what differs from
-/// run to run; no kernel's result depends on it. One caller at a time.
+/// Each thread begins with its own share, then helps others, so which thread computes what may differ
+/// from run to run; no kernel's result depends on it. One caller at a time.
 package final class ThreadPool {
   /// How many threads take part.
   package let threads: Int
@@ -45,21 +45,27 @@ package final class ThreadPool {
   /// Threads that sleep and must be woken for the next run.
   package var sleepingThreads: Int { mk_thread_pool_sleepers(pool) }
 
-  /// Calls `body` for all of `0 ..< count`, in pieces of `grain`, and returns when all are done.
+  /// The share with which a thread begins such a run.
+  package func share(of thread: Int, count: Int, grain: Int = 1) -> Range<Int> {
+    mk_thread_pool_share(
+      pool, count, grain, thread)..<mk_thread_pool_share(pool, count, grain, thread + 1)
+  }
+
+  /// Calls `body` for all of `0 ..< count`, on ranges that begin at multiples of `grain`, and returns
+  /// when all are done.
   ///
-  /// With `fine`, the last pieces are of that size, as many as one of `grain` for each thread would
-  /// be: then threads are done at about the same time although most pieces are large.
+  /// Threads' shares are of equal size and in order, the same for the same count and grain: what a thread
+  /// wrote in one run it mostly finds in its own caches in the next.
   ///
   /// `body` gets the index of its thread, for scratch space, and a range. It runs on several
   /// threads at once and must write disjoint memory for disjoint ranges.
   package func run(
-    count: Int, grain: Int = 1, fine: Int? = nil,
-    _ body: (_ thread: Int, _ range: Range<Int>) -> Void
+    count: Int, grain: Int = 1, _ body: (_ thread: Int, _ range: Range<Int>) -> Void
   ) {
     withoutActuallyEscaping(body) { escaping in
       withUnsafePointer(to: Work(body: escaping)) { pointer in
         mk_thread_pool_run(
-          pool, count, grain, fine ?? grain,
+          pool, count, grain,
           { context, thread, begin, end in
             context?.assumingMemoryBound(to: Work.self).pointee.body(thread, begin..<end)
           },

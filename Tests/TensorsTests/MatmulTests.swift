@@ -22,7 +22,8 @@ struct MatmulTests {
 
   /// Of the groups given; rows of other groups keep what was there, a 7.
   private func product(
-    _ matrix: PackedMatrix, _ rows: [[Float]], _ path: KernelPath, groups: Range<Int>? = nil
+    _ matrix: PackedMatrix, _ rows: [[Float]], _ path: KernelPath, groups: Range<Int>? = nil,
+    ahead: MatrixStack.Place? = nil
   ) throws -> [Float] {
     let compute = try Compute(path: path)
     let input = try activations(rows, type: matrix.type, path: path)
@@ -30,8 +31,8 @@ struct MatmulTests {
     let stride = matrix.shape.rows + 1
     var out = [Float](repeating: 7, count: rows.count * stride)
     compute.matmul(
-      matrix, input, tokens: 0..<rows.count, groups: groups ?? 0..<matrix.groups, out: &out,
-      outStride: stride)
+      matrix, input, tokens: 0..<rows.count, groups: groups ?? 0..<matrix.groups,
+      ahead: ahead, out: &out, outStride: stride)
     for token in rows.indices { #expect(out[token * stride + matrix.shape.rows] == 7) }
     return out
   }
@@ -75,6 +76,50 @@ struct MatmulTests {
         }
       }
     }
+  }
+
+  @Test("What is fetched ahead changes nothing, of whatever type and shape it is")
+  func fetchedAhead() throws {
+    var numbers = SeededNumbers(seed: 17)
+    let matrices = try [(20, 96), (70, 2304), (16, 256)].flatMap { rows, columns in
+      try DType.allCases.map { type in
+        let shape = MatrixShape(rows: rows, columns: self.columns(type, columns))
+        return try pack(type, shape, randomMatrixBytes(type, shape, &numbers))
+      }
+    }
+    for matrix in matrices {
+      let input = (0..<9).map { _ in numbers.floats(matrix.shape.columns) }
+      for path in fastPaths + [.scalar] {
+        for tokens in [1, 9] {
+          let some = Array(input.prefix(tokens))
+          let reference = bits(try product(matrix, some, path))
+          for next in matrices {
+            for group in [0, next.groups - 1] {
+              let ahead = MatrixStack.Place(matrix: next, group: group)
+              #expect(bits(try product(matrix, some, path, ahead: ahead)) == reference)
+            }
+          }
+        }
+      }
+    }
+  }
+
+  @Test("A stack counts its matrices' row groups through")
+  func stack() throws {
+    var numbers = SeededNumbers(seed: 18)
+    let matrices = try [40, 16, 100].map { rows in
+      let shape = MatrixShape(rows: rows, columns: 32)
+      return try pack(.q8_0, shape, randomMatrixBytes(.q8_0, shape, &numbers))
+    }
+    let stack = MatrixStack(matrices[0], matrices[1], matrices[2])
+    #expect(stack.groups == 11)
+    let places = (0..<12).map { stack.place(of: $0) }
+    #expect(places.map { $0?.group } == [0, 1, 2, 0, 0, 1, 2, 3, 4, 5, 6, nil])
+    #expect(places[2]?.matrix === matrices[0] && places[3]?.matrix === matrices[1])
+    var found: [(index: Int, groups: Range<Int>)] = []
+    stack.forEach(in: 2..<6) { index, _, groups in found.append((index, groups)) }
+    #expect(found.map(\.index) == [0, 1, 2])
+    #expect(found.map(\.groups) == [2..<3, 0..<1, 0..<2])
   }
 
   @Test(

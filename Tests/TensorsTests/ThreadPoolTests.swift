@@ -21,20 +21,47 @@ struct ThreadPoolTests {
     #expect((0..<count).allSatisfy { visits.base[$0] == 1_000 })
   }
 
-  @Test("Large pieces come first, then small ones, as many as one large one for each thread")
-  func coarseAndFine() throws {
-    for (threads, count, grain, fine, coarse) in [
-      (2, 512, 30, 3, 15), (3, 100, 10, 4, 7), (2, 20, 10, 3, 0), (2, 7, 30, 2, 0), (4, 3, 8, 8, 0),
-    ] {
-      let pool = try ThreadPool(threads: threads)
-      let ranges = Mutex<[Range<Int>]>([])
-      pool.run(count: count, grain: grain, fine: fine) { _, range in
-        ranges.withLock { $0.append(range) }
+  @Test(
+    "Each thread begins with its share, and shares are even and in order",
+    arguments: [(2, 512, 3), (3, 100, 10), (2, 20, 10), (4, 9, 1), (5, 3, 1), (2, 7, 30)])
+  func shares(threads: Int, count: Int, grain: Int) throws {
+    let pool = try ThreadPool(threads: threads)
+    let shares = (0..<threads).map { pool.share(of: $0, count: count, grain: grain) }
+    #expect(shares.flatMap { Array($0) } == Array(0..<count))
+    #expect(shares.allSatisfy { $0.lowerBound % grain == 0 || $0.isEmpty })
+    guard count > grain else {
+      #expect(shares[0] == 0..<count)
+      return
+    }
+    let sizes = shares.map { ($0.count + grain - 1) / grain }
+    #expect((sizes.max() ?? 0) - (sizes.min() ?? 0) <= 1)
+    guard shares.allSatisfy({ !$0.isEmpty }) else { return }
+    for _ in 0..<20 {
+      // Who comes to the beginning of its share waits there for the others: if one began elsewhere, this
+      // would not end.
+      let begun = Atomic(0)
+      pool.run(count: count, grain: grain) { thread, range in
+        guard range.lowerBound == shares[thread].lowerBound else { return }
+        begun.add(1, ordering: .sequentiallyConsistent)
+        while begun.load(ordering: .sequentiallyConsistent) < threads { sched_yield() }
       }
-      let found = ranges.withLock { $0 }.sorted { $0.lowerBound < $1.lowerBound }
-      #expect(found.flatMap { Array($0) } == Array(0..<count))
-      #expect(found.prefix(coarse).allSatisfy { $0.count == grain })
-      #expect(found.dropFirst(coarse).allSatisfy { $0.count <= fine })
+      #expect(begun.load(ordering: .relaxed) == threads)
+    }
+  }
+
+  @Test("What a thread that is held up has not begun, others do", .timeLimit(.minutes(1)))
+  func helps() throws {
+    let pool = try ThreadPool(threads: 2)
+    for _ in 0..<20 {
+      let done = Atomic(0)
+      pool.run(count: 64) { thread, range in
+        // The caller goes on when all is done that it has not taken itself.
+        if thread == 0 {
+          while done.load(ordering: .sequentiallyConsistent) < 64 - range.count { sched_yield() }
+        }
+        done.add(range.count, ordering: .sequentiallyConsistent)
+      }
+      #expect(done.load(ordering: .sequentiallyConsistent) == 64)
     }
   }
 

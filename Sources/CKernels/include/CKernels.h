@@ -141,7 +141,14 @@ typedef struct {
   const mk_block *blocks; /* [tokens][mk_block_stride(columns)] */
 } mk_activations;
 
-/* out[token * out_stride + row] for the rows of groups [group_begin, group_end).
+/* Row groups from which a thread will go on when a product is done. */
+typedef struct {
+  const mk_matrix *weights;
+  size_t group;
+} mk_ahead;
+
+/* out[token * out_stride + row] for the rows of groups [group_begin, group_end). The first weights of
+ * `ahead`, unless it is NULL, may be fetched into the processor's caches meanwhile.
  *
  * Each element is one chain, from 0. Quantized weights, over the blocks of 32 of its row in order:
  *   acc = fma(weight scale, block scale * (float)(integer dot product), acc),
@@ -150,7 +157,7 @@ typedef struct {
  * columns in order:
  *   acc = fma(float(weight), activation, acc). */
 void mk_matmul(mk_path path, const mk_matrix *weights, const mk_activations *x, size_t group_begin,
-               size_t group_end, float *out, size_t out_stride);
+               size_t group_end, const mk_ahead *ahead, float *out, size_t out_stride);
 
 /* ---- Row operations -------------------------------------------------------------------------- */
 
@@ -313,10 +320,13 @@ mk_thread_pool *mk_thread_pool_create(size_t threads);
 void mk_thread_pool_destroy(mk_thread_pool *pool);
 /* Threads of the pool that sleep and must be woken for the next run. */
 size_t mk_thread_pool_sleepers(mk_thread_pool *pool);
-/* Runs `work` over [0, count) in pieces of `grain`, the last ones of `fine`, and returns when all are
- * done. One caller at a time.
+/* Where a thread's share of a run over [0, count) begins; the next thread's is where it ends. */
+size_t mk_thread_pool_share(const mk_thread_pool *pool, size_t count, size_t grain, size_t thread);
+/* Runs `work` over [0, count), on ranges that begin at multiples of `grain`, and returns when all is
+ * done. Each thread begins with its share, in the order of the threads: the same for the same count
+ * and grain. One caller at a time.
  */
-void mk_thread_pool_run(mk_thread_pool *pool, size_t count, size_t grain, size_t fine, mk_work work,
+void mk_thread_pool_run(mk_thread_pool *pool, size_t count, size_t grain, mk_work work,
                         void *context);
 
 #endif

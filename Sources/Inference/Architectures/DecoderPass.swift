@@ -85,7 +85,7 @@ final class DecoderPass {
   /// of most tokens of a prompt, and so the last layer computes no more than keys and values of these.
   func run(_ batch: TokenBatch, finals rows: some Collection<Int>) {
     assert(zip(rows, rows.dropFirst()).allSatisfy(<), "rows must ascend")
-    pool.run(count: batch.count, grain: 16) { _, range in
+    pool.run(count: batch.count, grain: ProductShares.tokenGrain) { _, range in
       weights.embedding.read(
         batch.tokens[range], out: hidden.base + range.lowerBound * configuration.width)
     }
@@ -96,11 +96,13 @@ final class DecoderPass {
       if index == last {
         finalBatch.set(rows, of: batch)
         attention(layer, cache[index], batch, of: rows, finalBatch)
-        feedForward(layer, tokens: finalBatch.count)
       } else {
         attention(layer, cache[index], batch)
-        feedForward(layer, tokens: batch.count)
       }
+      let isLast = index == weights.layers.count - 1
+      feedForward(
+        layer, tokens: index == last ? finalBatch.count : batch.count,
+        next: isLast ? weights.output : weights.layers[index + 1].attentionInput)
     }
   }
 
@@ -112,12 +114,13 @@ final class DecoderPass {
     let width = configuration.width
     for (index, row) in rows.enumerated() {
       finalState(row: row, out: finals.values.base + index * width)
-      if weights.output.type.quantizesActivations {
+      if weights.output.quantizesActivations {
         finals.quantize(token: index, columns: width, path: compute.path)
       }
     }
     project(
-      [Projection(weights: weights.output, out: logits.base)], finals, tokens: rows.count)
+      weights.output, finals, tokens: rows.count, outs: [logits.base],
+      next: weights.layers.first?.attentionInput)
   }
 
   /// The final hidden state of a row of the last batch that was asked for, from which its logits

@@ -6,22 +6,27 @@ final class DecoderWeights: Sendable {
   /// One layer: RMSNorm, attention with grouped queries, RMSNorm, SwiGLU.
   struct Layer: Sendable {
     let attentionNorm: [Float]
-    let query: PackedMatrix
-    let key: PackedMatrix
-    let value: PackedMatrix
-    let attentionOutput: PackedMatrix
+    /// For queries, keys and values.
+    let attentionInput: MatrixStack
+    let attentionOutput: MatrixStack
     let feedForwardNorm: [Float]
-    let gate: PackedMatrix
-    let up: PackedMatrix
-    let down: PackedMatrix
+    let gate: MatrixStack
+    let up: MatrixStack
+    let down: MatrixStack
 
-    var matrices: [PackedMatrix] { [query, key, value, attentionOutput, gate, up, down] }
+    /// Those of `attentionInput` apart, for tokens of which only keys and values are wanted.
+    let query: MatrixStack
+    let keyAndValue: MatrixStack
+
+    var matrices: [PackedMatrix] {
+      [attentionInput, attentionOutput, gate, up, down].flatMap(\.matrices)
+    }
   }
 
   let embedding: EmbeddingTable
   let layers: [Layer]
   let outputNorm: [Float]
-  let output: PackedMatrix
+  let output: MatrixStack
   /// What each rotation frequency is divided by; empty for nothing.
   let ropeFactors: [Float]
   /// What every rotation frequency is multiplied by.
@@ -33,7 +38,7 @@ final class DecoderWeights: Sendable {
 
   /// Bytes of the packed matrices and the embedding.
   var byteCount: Int {
-    layers.flatMap(\.matrices).reduce(output.layout.byteCount + embedding.byteCount) {
+    (layers.flatMap(\.matrices) + output.matrices).reduce(embedding.byteCount) {
       $0 + $1.layout.byteCount
     }
   }
@@ -56,9 +61,10 @@ final class DecoderWeights: Sendable {
     }
     self.layers = layers
     outputNorm = try tensors.vector("output_norm.weight", count: width)
-    output = try tensors.matrix(
-      configuration.hasTiedOutput ? EmbeddingTable.tensorName : "output.weight", rows: vocabulary,
-      columns: width)
+    output = MatrixStack(
+      try tensors.matrix(
+        configuration.hasTiedOutput ? EmbeddingTable.tensorName : "output.weight",
+        rows: vocabulary, columns: width))
     ropeFactors =
       try tensors.vectorIfPresent(
         "rope_freqs.weight", count: configuration.ropeDimension / 2) ?? []
@@ -80,17 +86,23 @@ final class DecoderWeights: Sendable {
     let keys = configuration.keyValueHeads * configuration.headDimension
     let hidden = configuration.feedForwardLength
     let prefix = "blk.\(index)."
+    let attentionNorm = try tensors.vector(prefix + "attn_norm.weight", count: width)
+    let query = try tensors.matrix(prefix + "attn_q.weight", rows: queries, columns: width)
+    let key = try tensors.matrix(prefix + "attn_k.weight", rows: keys, columns: width)
+    let value = try tensors.matrix(prefix + "attn_v.weight", rows: keys, columns: width)
     return Layer(
-      attentionNorm: try tensors.vector(prefix + "attn_norm.weight", count: width),
-      query: try tensors.matrix(prefix + "attn_q.weight", rows: queries, columns: width),
-      key: try tensors.matrix(prefix + "attn_k.weight", rows: keys, columns: width),
-      value: try tensors.matrix(prefix + "attn_v.weight", rows: keys, columns: width),
-      attentionOutput: try tensors.matrix(
-        prefix + "attn_output.weight", rows: width, columns: queries),
+      attentionNorm: attentionNorm,
+      attentionInput: MatrixStack(query, key, value),
+      attentionOutput: MatrixStack(
+        try tensors.matrix(prefix + "attn_output.weight", rows: width, columns: queries)),
       feedForwardNorm: try tensors.vector(prefix + "ffn_norm.weight", count: width),
-      gate: try tensors.matrix(prefix + "ffn_gate.weight", rows: hidden, columns: width),
-      up: try tensors.matrix(prefix + "ffn_up.weight", rows: hidden, columns: width),
-      down: try tensors.matrix(prefix + "ffn_down.weight", rows: width, columns: hidden))
+      gate: MatrixStack(
+        try tensors.matrix(prefix + "ffn_gate.weight", rows: hidden, columns: width)),
+      up: MatrixStack(
+        try tensors.matrix(prefix + "ffn_up.weight", rows: hidden, columns: width)),
+      down: MatrixStack(
+        try tensors.matrix(prefix + "ffn_down.weight", rows: width, columns: hidden)),
+      query: MatrixStack(query), keyAndValue: MatrixStack(key, value))
   }
 
   private static func ropeScale(
