@@ -107,9 +107,9 @@ struct MatmulTests {
   @Test("A stack counts its matrices' row groups through")
   func stack() throws {
     var numbers = SeededNumbers(seed: 18)
-    let matrices = try [40, 16, 100].map { rows in
+    let matrices = try [40, 16, 100].map { (rows: Int) -> PackedMatrix in
       let shape = MatrixShape(rows: rows, columns: 32)
-      return try pack(.q8_0, shape, randomMatrixBytes(.q8_0, shape, &numbers))
+      return try pack(.q8, shape, randomMatrixBytes(.q8, shape, &numbers))
     }
     let stack = MatrixStack(matrices[0], matrices[1], matrices[2])
     #expect(stack.groups == 11)
