@@ -282,12 +282,11 @@ static unsigned cut(size_t count, size_t *grain) {
   return (unsigned)((count - 1) / *grain + 1);
 }
 
-size_t mk_thread_pool_share(const mk_thread_pool *pool, size_t count, size_t grain,
-                            size_t thread) {
+size_t mk_thread_share(size_t threads, size_t count, size_t grain, size_t thread) {
   if (grain < 1) grain = 1;
   // The caller does it alone.
   if (count <= grain) return thread == 0 ? 0 : count;
-  const size_t begin = share_begin(cut(count, &grain), thread, pool->threads) * grain;
+  const size_t begin = share_begin(cut(count, &grain), thread, threads) * grain;
   return begin < count ? begin : count;
 }
 

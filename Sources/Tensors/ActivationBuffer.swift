@@ -23,16 +23,26 @@ package final class ActivationBuffer {
     blocks = try AlignedBuffer(count: tokens * mk_block_stride(columns), zeroed: false)
   }
 
+  /// As work on several threads takes it; valid for as long as the buffer is there.
+  package var view: Activations { Activations(values: values.base, blocks: blocks.base) }
+}
+
+/// Activations without their owner.
+package struct Activations: BitwiseCopyable {
+  /// The rows, `columns` of the current use apart.
+  package let values: UnsafeMutablePointer<Float>
+  fileprivate let blocks: UnsafeMutablePointer<mk_block>
+
   /// Quantizes row `token`, where rows have `columns` columns, a multiple of 32.
   package func quantize(token: Int, columns: Int, path: KernelPath) {
     mk_quantize_row(
-      path.kernel, values.base + token * columns, columns,
-      blocks.base + token * mk_block_stride(columns))
+      path.kernel, values + token * columns, columns,
+      blocks + token * mk_block_stride(columns))
   }
 
   func kernel(tokens: Range<Int>, columns: Int) -> mk_activations {
     mk_activations(
-      tokens: tokens.count, values: values.base + tokens.lowerBound * columns,
-      blocks: blocks.base + tokens.lowerBound * mk_block_stride(columns))
+      tokens: tokens.count, values: values + tokens.lowerBound * columns,
+      blocks: blocks + tokens.lowerBound * mk_block_stride(columns))
   }
 }

@@ -22,10 +22,10 @@ package struct Compute: Sendable {
   /// out[token][row] for the tokens and the rows of the groups given; `outStride` floats between
   /// tokens. The first weights of `ahead` are fetched into the thread's caches meanwhile.
   package func matmul(
-    _ weights: PackedMatrix, _ input: ActivationBuffer, tokens: Range<Int>, groups: Range<Int>,
-    ahead: MatrixStack.Place? = nil, out: UnsafeMutablePointer<Float>, outStride: Int
+    _ weights: MatrixView, _ input: Activations, tokens: Range<Int>, groups: Range<Int>,
+    ahead: MatrixView.Place? = nil, out: UnsafeMutablePointer<Float>, outStride: Int
   ) {
-    var activations = input.kernel(tokens: tokens, columns: weights.shape.columns)
+    var activations = input.kernel(tokens: tokens, columns: weights.kernel.columns)
     withUnsafePointer(to: weights.kernel) { matrix in
       guard let ahead else {
         mk_matmul(
@@ -84,7 +84,7 @@ package struct Compute: Sendable {
 
   /// Rotates the first elements of each head by the angles of a position.
   package func rope(
-    _ x: UnsafeMutablePointer<Float>, heads: Int, headDimension: Int, table: RotaryTable,
+    _ x: UnsafeMutablePointer<Float>, heads: Int, headDimension: Int, table: RotaryTable.View,
     position: Int
   ) {
     mk_rope(

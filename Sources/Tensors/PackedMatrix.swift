@@ -7,8 +7,8 @@ import CKernels
 package final class PackedMatrix: @unchecked Sendable {
   /// Where everything is.
   package let layout: PackedLayout
-  /// As the kernels take it.
-  let kernel: mk_matrix
+  /// As work on several threads takes it; valid for as long as the matrix is there.
+  package let view: MatrixView
   private let owner: AnyObject
 
   /// Rows and columns as in the model file.
@@ -21,9 +21,10 @@ package final class PackedMatrix: @unchecked Sendable {
   /// Views packed memory, which stays as it is for as long as its owner lives.
   package init(_ layout: PackedLayout, memory: UnsafeRawPointer, owner: AnyObject) {
     self.layout = layout
-    kernel = mk_matrix(
-      type: layout.type.kernel, rows: layout.shape.rows, columns: layout.shape.columns,
-      values: memory, scales: memory + layout.scaleOffset)
+    view = MatrixView(
+      kernel: mk_matrix(
+        type: layout.type.kernel, rows: layout.shape.rows, columns: layout.shape.columns,
+        values: memory, scales: memory + layout.scaleOffset))
     self.owner = owner
   }
 
@@ -38,4 +39,24 @@ package final class PackedMatrix: @unchecked Sendable {
     try layout.pack(bytes, into: buffer.base, pool: pool)
     self.init(layout, memory: buffer.base, owner: buffer)
   }
+}
+
+/// A packed matrix without its owner.
+package struct MatrixView: BitwiseCopyable, @unchecked Sendable {
+  /// As the kernels take it.
+  let kernel: mk_matrix
+
+  /// One of a matrix's row groups.
+  package struct Place: BitwiseCopyable, Sendable {
+    package let matrix: MatrixView
+    package let group: Int
+
+    package init(matrix: MatrixView, group: Int) {
+      self.matrix = matrix
+      self.group = group
+    }
+  }
+
+  package var rows: Int { kernel.rows }
+  package var groups: Int { (kernel.rows + Int(MK_ROW_GROUP) - 1) / Int(MK_ROW_GROUP) }
 }

@@ -33,11 +33,26 @@ package final class RotaryTable {
     }
   }
 
-  func cosines(at position: Int) -> UnsafePointer<Float> {
-    UnsafePointer(cosineRows.base + position * pairs)
+  /// As work on several threads takes it; valid for as long as the table is there.
+  package var view: View {
+    View(pairs: pairs, cosineRows: cosineRows.base, sineRows: sineRows.base)
   }
 
-  func sines(at position: Int) -> UnsafePointer<Float> {
-    UnsafePointer(sineRows.base + position * pairs)
+  /// The table without its owner.
+  package struct View: BitwiseCopyable {
+    let pairs: Int
+    fileprivate let cosineRows: UnsafePointer<Float>
+    fileprivate let sineRows: UnsafePointer<Float>
+
+    fileprivate init(
+      pairs: Int, cosineRows: UnsafeMutablePointer<Float>, sineRows: UnsafeMutablePointer<Float>
+    ) {
+      self.pairs = pairs
+      self.cosineRows = UnsafePointer(cosineRows)
+      self.sineRows = UnsafePointer(sineRows)
+    }
+
+    func cosines(at position: Int) -> UnsafePointer<Float> { cosineRows + position * pairs }
+    func sines(at position: Int) -> UnsafePointer<Float> { sineRows + position * pairs }
   }
 }

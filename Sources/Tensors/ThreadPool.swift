@@ -45,10 +45,12 @@ package final class ThreadPool {
   /// Threads that sleep and must be woken for the next run.
   package var sleepingThreads: Int { mk_thread_pool_sleepers(pool) }
 
-  /// The share with which a thread begins such a run.
-  package func share(of thread: Int, count: Int, grain: Int = 1) -> Range<Int> {
-    mk_thread_pool_share(
-      pool, count, grain, thread)..<mk_thread_pool_share(pool, count, grain, thread + 1)
+  /// The share with which one of some threads begins such a run.
+  package static func share(
+    of thread: Int, threads: Int, count: Int, grain: Int = 1
+  ) -> Range<Int> {
+    let begin = mk_thread_share(threads, count, grain, thread)
+    return begin..<mk_thread_share(threads, count, grain, thread + 1)
   }
 
   /// Calls `body` for all of `0 ..< count`, on ranges that begin at multiples of `grain`, and returns

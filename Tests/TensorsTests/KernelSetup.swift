@@ -80,7 +80,9 @@ func activations(
   let buffer = try ActivationBuffer(tokens: rows.count, columns: columns)
   for (token, row) in rows.enumerated() {
     (buffer.values.base + token * columns).update(from: row, count: columns)
-    if type.quantizesActivations { buffer.quantize(token: token, columns: columns, path: path) }
+    if type.quantizesActivations {
+      buffer.view.quantize(token: token, columns: columns, path: path)
+    }
   }
   return buffer
 }

@@ -23,7 +23,7 @@ struct MatmulTests {
   /// Of the groups given; rows of other groups keep what was there, a 7.
   private func product(
     _ matrix: PackedMatrix, _ rows: [[Float]], _ path: KernelPath, groups: Range<Int>? = nil,
-    ahead: MatrixStack.Place? = nil
+    ahead: MatrixView.Place? = nil
   ) throws -> [Float] {
     let compute = try Compute(path: path)
     let input = try activations(rows, type: matrix.type, path: path)
@@ -31,7 +31,7 @@ struct MatmulTests {
     let stride = matrix.shape.rows + 1
     var out = [Float](repeating: 7, count: rows.count * stride)
     compute.matmul(
-      matrix, input, tokens: 0..<rows.count, groups: groups ?? 0..<matrix.groups,
+      matrix.view, input.view, tokens: 0..<rows.count, groups: groups ?? 0..<matrix.groups,
       ahead: ahead, out: &out, outStride: stride)
     for token in rows.indices { #expect(out[token * stride + matrix.shape.rows] == 7) }
     return out
@@ -95,7 +95,7 @@ struct MatmulTests {
           let reference = bits(try product(matrix, some, path))
           for next in matrices {
             for group in [0, next.groups - 1] {
-              let ahead = MatrixStack.Place(matrix: next, group: group)
+              let ahead = MatrixView.Place(matrix: next.view, group: group)
               #expect(bits(try product(matrix, some, path, ahead: ahead)) == reference)
             }
           }
@@ -113,13 +113,15 @@ struct MatmulTests {
     }
     let stack = MatrixStack(matrices[0], matrices[1], matrices[2])
     #expect(stack.groups == 11)
-    let places = (0..<12).map { stack.place(of: $0) }
+    let places = (0..<12).map { stack.view.place(of: $0) }
     #expect(places.map { $0?.group } == [0, 1, 2, 0, 0, 1, 2, 3, 4, 5, 6, nil])
-    #expect(places[2]?.matrix === matrices[0] && places[3]?.matrix === matrices[1])
-    var found: [(index: Int, groups: Range<Int>)] = []
-    stack.forEach(in: 2..<6) { index, _, groups in found.append((index, groups)) }
-    #expect(found.map(\.index) == [0, 1, 2])
+    #expect(
+      places.map { $0?.matrix.rows } == [40, 40, 40, 16] + Array(repeating: 100, count: 7) + [nil])
+    var found: [(rows: Int, groups: Range<Int>, before: Int)] = []
+    stack.view.forEach(in: 2..<6) { found.append(($0.rows, $1, $2)) }
+    #expect(found.map(\.rows) == [40, 16, 100])
     #expect(found.map(\.groups) == [2..<3, 0..<1, 0..<2])
+    #expect(found.map(\.before) == [0, 40, 56])
   }
 
   @Test(
@@ -155,7 +157,7 @@ struct MatmulTests {
       var out = [Float](repeating: 7, count: 41)
       let input = try activations([numbers.floats(shape.columns)], type: type, path: path)
       try Compute(path: path).matmul(
-        matrix, input, tokens: 0..<0, groups: 0..<matrix.groups, out: &out, outStride: 41)
+        matrix.view, input.view, tokens: 0..<0, groups: 0..<matrix.groups, out: &out, outStride: 41)
       #expect(out.allSatisfy { $0 == 7 })
     }
   }

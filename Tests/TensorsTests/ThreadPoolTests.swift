@@ -26,7 +26,9 @@ struct ThreadPoolTests {
     arguments: [(2, 512, 3), (3, 100, 10), (2, 20, 10), (4, 9, 1), (5, 3, 1), (2, 7, 30)])
   func shares(threads: Int, count: Int, grain: Int) throws {
     let pool = try ThreadPool(threads: threads)
-    let shares = (0..<threads).map { pool.share(of: $0, count: count, grain: grain) }
+    let shares = (0..<threads).map {
+      ThreadPool.share(of: $0, threads: threads, count: count, grain: grain)
+    }
     #expect(shares.flatMap { Array($0) } == Array(0..<count))
     #expect(shares.allSatisfy { $0.lowerBound % grain == 0 || $0.isEmpty })
     guard count > grain else {

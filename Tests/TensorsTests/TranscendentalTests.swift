@@ -29,7 +29,7 @@ struct TranscendentalTests {
     for path in fastPaths + [.scalar] {
       var head: [Float] = [1, 0, 0, 1, 3, 4, 1, 1, 9, 9]
       try Compute(path: path).rope(
-        &head, heads: 1, headDimension: 10, table: table, position: position)
+        &head, heads: 1, headDimension: 10, table: table.view, position: position)
       let first = Double(position) * frequencies[0]
       let second = Double(position) * frequencies[1]
       #expect(abs(Double(head[0]) - cos(first)) < 1e-6)

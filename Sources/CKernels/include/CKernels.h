@@ -320,8 +320,10 @@ mk_thread_pool *mk_thread_pool_create(size_t threads);
 void mk_thread_pool_destroy(mk_thread_pool *pool);
 /* Threads of the pool that sleep and must be woken for the next run. */
 size_t mk_thread_pool_sleepers(mk_thread_pool *pool);
-/* Where a thread's share of a run over [0, count) begins; the next thread's is where it ends. */
-size_t mk_thread_pool_share(const mk_thread_pool *pool, size_t count, size_t grain, size_t thread);
+/* Where the share of one of some threads of a run over [0, count) begins; the next thread's is where it
+ * ends.
+ */
+size_t mk_thread_share(size_t threads, size_t count, size_t grain, size_t thread);
 /* Runs `work` over [0, count), on ranges that begin at multiples of `grain`, and returns when all is
  * done. Each thread begins with its share, in the order of the threads: the same for the same count
  * and grain. One caller at a time.

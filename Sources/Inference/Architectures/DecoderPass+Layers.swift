@@ -7,14 +7,10 @@ extension DecoderPass {
     let tokens = batch.count
     attentionNorm(layer, tokens: tokens)
     project(
-      layer.attentionInput, normed, tokens: tokens, outs: [queries.base, keys.base, values.base],
+      layer.attentionInput, normed.view, tokens: tokens, out: work.queries,
+      capacity: work.maxTokens,
       next: layer.attentionOutput)
-    pool.run(count: tokens, grain: ProductShares.tokenGrain) { _, range in
-      for token in range {
-        rotateQuery(token, batch)
-        rotateAndStore(token, store, batch)
-      }
-    }
+    rotateAndStore(store, batch, queries: true)
     attend(layer, store, batch)
   }
 
@@ -26,46 +22,25 @@ extension DecoderPass {
   ) {
     attentionNorm(layer, tokens: batch.count)
     project(
-      layer.keyAndValue, normed, tokens: batch.count, outs: [keys.base, values.base], next: nil)
-    pool.run(count: batch.count, grain: ProductShares.tokenGrain) { _, range in
-      for token in range { rotateAndStore(token, store, batch) }
-    }
-    let width = configuration.width
+      layer.keyAndValue, normed.view, tokens: batch.count, out: work.keys, capacity: work.maxTokens,
+      next: layer.query)
+    rotateAndStore(store, batch, queries: false)
+    let width = work.width
     for (place, row) in rows.enumerated() where place < row {
-      (hidden.base + place * width).update(from: hidden.base + row * width, count: width)
+      (work.hidden + place * width).update(from: work.hidden + row * width, count: width)
     }
     // A step of nothing but beginnings of prompts has none.
     guard !rows.isEmpty else { return }
     attentionNorm(layer, tokens: rows.count)
     project(
-      layer.query, normed, tokens: rows.count, outs: [queries.base], next: layer.attentionOutput)
-    pool.run(count: rows.count, grain: ProductShares.tokenGrain) { _, range in
-      for token in range { rotateQuery(token, selected) }
+      layer.query, normed.view, tokens: rows.count, out: work.queries, capacity: work.maxTokens,
+      next: layer.attentionOutput)
+    forTokens(selected.count) { [work] tokens in
+      selected.positions.withUnsafeBufferPointer { positions in
+        for token in tokens { work.rotateQuery(token, position: positions[token]) }
+      }
     }
     attend(layer, store, selected)
-  }
-
-  /// hidden += the output projection of attention by the queries of a batch's tokens.
-  private func attend(
-    _ layer: DecoderWeights.Layer, _ store: KeyValueLayer, _ batch: TokenBatch
-  ) {
-    let tokens = batch.count
-    let heads = configuration.keyValueHeads
-    pool.run(count: batch.runs.count * heads) { thread, range in
-      for item in range {
-        attend(batch.runs[item / heads], head: item % heads, thread: thread, store)
-      }
-    }
-    if layer.attentionOutput.quantizesActivations {
-      pool.run(count: tokens, grain: ProductShares.tokenGrain) { _, range in
-        for token in range {
-          attended.quantize(token: token, columns: queryWidth, path: compute.path)
-        }
-      }
-    }
-    addProjection(
-      layer.attentionOutput, attended, tokens: tokens,
-      next: layer.gate)
   }
 
   /// hidden += down(silu(gate(norm(hidden))) * up(norm(hidden))). `next` is what is multiplied then.
@@ -74,60 +49,109 @@ extension DecoderPass {
     norm(
       layer.feedForwardNorm, tokens: tokens,
       quantizes: layer.gate.quantizesActivations || layer.up.quantizesActivations)
-    gateProjection(layer, tokens: tokens)
-    if layer.down.quantizesActivations {
-      let length = configuration.feedForwardLength
-      pool.run(count: tokens, grain: ProductShares.tokenGrain) { _, range in
-        for token in range { gate.quantize(token: token, columns: length, path: compute.path) }
+    let (gateMatrix, upMatrix) = (layer.gate.view, layer.up.view)
+    let quantizes = layer.gate.quantizesActivations
+    shares(layer.gate, tokens: tokens).run(on: pool, next: shares(layer.down, tokens: tokens)) {
+      [work] _, piece, ahead in
+      work.gateProducts(
+        gateMatrix, upMatrix, piece,
+        chunk: quantizes ? Self.chunk(tokens: piece.tokens.count) : piece.tokens.count, ahead: ahead
+      )
+    }
+    addProjection(layer.down, gate.view, tokens: tokens, next: next)
+  }
+
+  /// Products of several matrices with the same activations; see `DecoderWork.products`. `next` is what is
+  /// multiplied then.
+  func project(
+    _ stack: MatrixStack, _ input: Activations, tokens: Int, out: UnsafeMutablePointer<Float>,
+    capacity: Int, next: MatrixStack?
+  ) {
+    let next = next.map { shares($0, tokens: tokens) }
+    let view = stack.view
+    shares(stack, tokens: tokens).run(on: pool, next: next) { [work] _, piece, ahead in
+      work.products(view, input, piece, ahead: ahead, out: out, capacity: capacity)
+    }
+  }
+
+  /// hidden += the output projection of attention by the queries of a batch's tokens.
+  private func attend(
+    _ layer: DecoderWeights.Layer, _ store: KeyValueLayer, _ batch: TokenBatch
+  ) {
+    let heads = work.keyValueHeads
+    let byTokens = ProductShares.parts(tokens: batch.count, threads: pool.threads) > 1
+    batch.runs.withUnsafeBufferPointer { runs in
+      let count = runs.count
+      pool.run(count: count * heads) { [work] thread, range in
+        for item in range {
+          // As queries were shared out: few tokens by rows, which are heads.
+          let run = byTokens ? runs[item / heads] : runs[item % count]
+          work.attend(
+            run.run, first: run.first, head: byTokens ? item % heads : item / count, thread: thread,
+            store)
+        }
       }
     }
-    addProjection(layer.down, gate, tokens: tokens, next: next)
+    addProjection(layer.attentionOutput, attended.view, tokens: batch.count, next: layer.gate)
+  }
+
+  /// hidden += matrix * activations, which are quantized first where the matrix asks for it.
+  private func addProjection(
+    _ matrix: MatrixStack, _ input: Activations, tokens: Int, next: MatrixStack
+  ) {
+    let view = matrix.view
+    if matrix.quantizesActivations {
+      let columns = matrix.matrices[0].shape.columns
+      forTokens(tokens) { [work] tokens in work.quantize(input, columns: columns, tokens: tokens) }
+    }
+    shares(matrix, tokens: tokens).run(on: pool, next: shares(next, tokens: tokens)) {
+      [work] _, piece, ahead in
+      work.addProducts(view, input, piece, ahead: ahead)
+    }
   }
 
   private func attentionNorm(_ layer: DecoderWeights.Layer, tokens: Int) {
     norm(
-      layer.attentionNorm, tokens: tokens,
-      quantizes: layer.attentionInput.quantizesActivations)
+      layer.attentionNorm, tokens: tokens, quantizes: layer.attentionInput.quantizesActivations)
   }
 
   private func norm(_ weight: [Float], tokens: Int, quantizes: Bool) {
-    let width = configuration.width
-    pool.run(count: tokens, grain: ProductShares.tokenGrain) { _, range in
-      for token in range {
-        compute.rmsNorm(
-          hidden.base + token * width, weight: weight, count: width,
-          epsilon: configuration.rmsEpsilon, out: normed.values.base + token * width)
-        if quantizes { normed.quantize(token: token, columns: width, path: compute.path) }
+    weight.withUnsafeBufferPointer { weight in
+      guard let weight = weight.baseAddress else { return }
+      forTokens(tokens) { [work] tokens in
+        work.norm(weight, tokens: tokens, quantizes: quantizes)
       }
     }
   }
 
-  private func rotateQuery(_ token: Int, _ batch: TokenBatch) {
-    compute.rope(
-      queries.base + token * queryWidth, heads: configuration.attentionHeads,
-      headDimension: configuration.headDimension, table: rotary, position: batch.positions[token])
+  /// Rotates a batch's keys, with `queries` those too, and writes keys and values into the cache.
+  private func rotateAndStore(_ store: KeyValueLayer, _ batch: TokenBatch, queries: Bool) {
+    batch.positions.withUnsafeBufferPointer { positions in
+      batch.tables.withUnsafeBufferPointer { tables in
+        forTokens(batch.count) { [work] tokens in
+          for token in tokens {
+            if queries { work.rotateQuery(token, position: positions[token]) }
+            work.rotateAndStore(token, position: positions[token], table: tables[token], store)
+          }
+        }
+      }
+    }
   }
 
-  private func rotateAndStore(_ token: Int, _ store: KeyValueLayer, _ batch: TokenBatch) {
-    let position = batch.positions[token]
-    let key = keys.base + token * keyWidth
-    compute.rope(
-      key, heads: configuration.keyValueHeads, headDimension: configuration.headDimension,
-      table: rotary, position: position)
-    store.write(
-      block: batch.tables[token][position / store.shape.blockTokens],
-      offset: position % store.shape.blockTokens, key: key, value: values.base + token * keyWidth)
+  /// Hands out per-token work.
+  private func forTokens(_ count: Int, _ body: (_ tokens: Range<Int>) -> Void) {
+    pool.run(count: count, grain: ProductShares.tokenGrain) { _, tokens in body(tokens) }
   }
 
-  private func attend(
-    _ run: (first: Int, run: AttentionRun), head: Int, thread: Int, _ store: KeyValueLayer
-  ) {
-    let group = configuration.queriesPerKeyValueHead
-    let place = run.first * queryWidth + head * group * configuration.headDimension
-    compute.attention(
-      store, run.run, window: window, keyValueHead: head, group: group,
-      scale: 1 / Float(configuration.headDimension).squareRoot(), queries: queries.base + place,
-      out: attended.values.base + place, stride: queryWidth,
-      scratch: scratch.base + thread * scratchStride)
+  private func shares(_ stack: MatrixStack, tokens: Int) -> ProductShares {
+    ProductShares(stack.view, tokens: tokens, threads: pool.threads)
+  }
+
+  /// How many tokens are taken at a time through gate and up, so that SwiGLU finds more of their
+  /// products in the second cache level: about 128, in equal parts. Float weights are better
+  /// unpacked for all at once.
+  private static func chunk(tokens: Int) -> Int {
+    let parts = max(1, (tokens + 64) / 128)
+    return ((tokens + parts - 1) / parts + 3) / 4 * 4
   }
 }

@@ -7,25 +7,22 @@ import Tensors
 /// kernel's order of arithmetic is fixed, so neither batch, nor chunks, nor threads change a bit.
 final class DecoderPass {
   let weights: DecoderWeights
-  let configuration: ModelConfiguration
-  let compute: Compute
   let pool: ThreadPool
   let cache: KeyValueCache
-  let rotary: RotaryTable
   /// What tokens see, if not all before them.
   let window: AttentionWindow?
+  /// What pieces of a step compute, on the memory below.
+  let work: DecoderWork
 
-  let hidden: AlignedBuffer<Float>
-  let delta: AlignedBuffer<Float>
-  let queries: AlignedBuffer<Float>
-  let keys: AlignedBuffer<Float>
-  let values: AlignedBuffer<Float>
-  let up: AlignedBuffer<Float>
   let normed: ActivationBuffer
   let attended: ActivationBuffer
   let gate: ActivationBuffer
-  let scratch: AlignedBuffer<Float>
-  let scratchStride: Int
+  private let rotary: RotaryTable
+  private let hidden: AlignedBuffer<Float>
+  private let delta: AlignedBuffer<Float>
+  private let projected: AlignedBuffer<Float>
+  private let up: AlignedBuffer<Float>
+  private let scratch: AlignedBuffer<Float>
 
   private let finals: ActivationBuffer
   /// For each row of the last batch whose final state is known, which row of `hidden` that is.
@@ -36,9 +33,7 @@ final class DecoderPass {
   let logits: AlignedBuffer<Float>
   /// The most rows of logits at a time.
   let maxLogitRows: Int
-
-  var queryWidth: Int { configuration.attentionHeads * configuration.headDimension }
-  var keyWidth: Int { configuration.keyValueHeads * configuration.headDimension }
+  private let vocabulary: Int
 
   /// Reserves memory for steps of up to `maxTokens` tokens and `maxLogitRows` rows of logits.
   init(
@@ -47,12 +42,11 @@ final class DecoderPass {
     maxLogitRows: Int
   ) throws(TensorError) {
     self.weights = weights
-    self.configuration = configuration
-    self.compute = compute
     self.pool = pool
     self.cache = cache
     self.window = window
     self.maxLogitRows = maxLogitRows
+    vocabulary = configuration.vocabularySize
     rotary = try RotaryTable(
       frequencies: RotaryTable.frequencies(
         dimension: configuration.ropeDimension, base: Double(configuration.ropeBase),
@@ -63,9 +57,8 @@ final class DecoderPass {
     let keyWidth = configuration.keyValueHeads * configuration.headDimension
     hidden = try AlignedBuffer(count: maxTokens * width, zeroed: false)
     delta = try AlignedBuffer(count: maxTokens * width, zeroed: false)
-    queries = try AlignedBuffer(count: maxTokens * queryWidth, zeroed: false)
-    keys = try AlignedBuffer(count: maxTokens * keyWidth, zeroed: false)
-    values = try AlignedBuffer(count: maxTokens * keyWidth, zeroed: false)
+    projected = try AlignedBuffer(
+      count: maxTokens * (queryWidth + 2 * keyWidth), zeroed: false)
     up = try AlignedBuffer(count: maxTokens * configuration.feedForwardLength, zeroed: false)
     normed = try ActivationBuffer(tokens: maxTokens, columns: width)
     attended = try ActivationBuffer(tokens: maxTokens, columns: queryWidth)
@@ -73,9 +66,19 @@ final class DecoderPass {
     finals = try ActivationBuffer(tokens: maxLogitRows, columns: width)
     finalPlaces = Array(repeating: 0, count: maxTokens)
     logits = try AlignedBuffer(count: maxLogitRows * configuration.vocabularySize, zeroed: false)
-    scratchStride = Compute.attentionScratch(
+    let scratchStride = Compute.attentionScratch(
       group: configuration.queriesPerKeyValueHead, headDimension: configuration.headDimension)
     scratch = try AlignedBuffer(count: scratchStride * pool.threads, zeroed: false)
+    let keys = projected.base + maxTokens * queryWidth
+    work = DecoderWork(
+      compute: compute, width: width, queryWidth: queryWidth, keyWidth: keyWidth,
+      feedForwardLength: configuration.feedForwardLength,
+      attentionHeads: configuration.attentionHeads, keyValueHeads: configuration.keyValueHeads,
+      headDimension: configuration.headDimension, rmsEpsilon: configuration.rmsEpsilon,
+      rotary: rotary.view, window: window, maxTokens: maxTokens, hidden: hidden.base,
+      delta: delta.base, queries: projected.base, keys: keys, values: keys + maxTokens * keyWidth,
+      up: up.base, normed: normed.view, attended: attended.view, gate: gate.view,
+      scratch: scratch.base, scratchStride: scratchStride)
   }
 
   /// Runs all layers over a batch and writes its keys and values; tokens and positions are in
@@ -87,7 +90,7 @@ final class DecoderPass {
     assert(zip(rows, rows.dropFirst()).allSatisfy(<), "rows must ascend")
     pool.run(count: batch.count, grain: ProductShares.tokenGrain) { _, range in
       weights.embedding.read(
-        batch.tokens[range], out: hidden.base + range.lowerBound * configuration.width)
+        batch.tokens[range], out: work.hidden + range.lowerBound * work.width)
     }
     assert(forgetFinalPlaces())
     for (place, row) in rows.enumerated() { finalPlaces[row] = place }
@@ -111,15 +114,15 @@ final class DecoderPass {
   func computeLogits(rows: some Collection<Int>) {
     // A step of nothing but beginnings of prompts has none.
     guard !rows.isEmpty else { return }
-    let width = configuration.width
+    let states = finals.view
     for (index, row) in rows.enumerated() {
-      finalState(row: row, out: finals.values.base + index * width)
-      if weights.output.quantizesActivations {
-        finals.quantize(token: index, columns: width, path: compute.path)
-      }
+      finalState(row: row, out: states.values + index * work.width)
+    }
+    if weights.output.quantizesActivations {
+      work.quantize(states, columns: work.width, tokens: 0..<rows.count)
     }
     project(
-      weights.output, finals, tokens: rows.count, outs: [logits.base],
+      weights.output, states, tokens: rows.count, out: logits.base, capacity: maxLogitRows,
       next: weights.layers.first?.attentionInput)
   }
 
@@ -127,9 +130,9 @@ final class DecoderPass {
   /// are computed.
   func finalState(row: Int, out: UnsafeMutablePointer<Float>) {
     assert(finalPlaces[row] >= 0, "the state of row \(row) was not asked for")
-    compute.rmsNorm(
-      hidden.base + finalPlaces[row] * configuration.width, weight: weights.outputNorm,
-      count: configuration.width, epsilon: configuration.rmsEpsilon, out: out)
+    work.compute.rmsNorm(
+      work.hidden + finalPlaces[row] * work.width, weight: weights.outputNorm, count: work.width,
+      epsilon: work.rmsEpsilon, out: out)
   }
 
   /// Only where assertions are on.
@@ -140,6 +143,6 @@ final class DecoderPass {
 
   /// The logits of the row at a place in what `computeLogits` was given last.
   func logits(at index: Int) -> UnsafeMutablePointer<Float> {
-    logits.base + index * configuration.vocabularySize
+    logits.base + index * vocabulary
   }
 }

@@ -13,54 +13,73 @@ struct ProductShares {
   /// Tokens that per-token work is shared out by.
   static let tokenGrain = 4
 
-  let pool: ThreadPool
-  let groups: Int
+  let threads: Int
+  let stack: MatrixStack.View
   let tokens: Int
   private let parts: Int
   private let panels: Int
 
-  init(pool: ThreadPool, groups: Int, tokens: Int) {
-    self.pool = pool
-    self.groups = groups
+  /// Products that a thread computes without asking for more.
+  struct Piece {
+    var groups: Range<Int>
+    var tokens: Range<Int>
+  }
+
+  init(_ stack: MatrixStack.View, tokens: Int, threads: Int) {
+    self.threads = threads
+    self.stack = stack
     self.tokens = tokens
-    parts =
-      (1...pool.threads).last {
-        pool.threads % $0 == 0 && tokens >= $0 * Self.partTokens
-      } ?? 1
-    panels = (groups + Self.panel - 1) / Self.panel
+    parts = Self.parts(tokens: tokens, threads: threads)
+    panels = (stack.groups + Self.panel - 1) / Self.panel
   }
 
-  /// The group at which a thread's share begins.
-  func firstGroup(of thread: Int) -> Int {
-    let first = pool.share(of: thread, count: parts * panels).lowerBound
-    return first % panels * Self.panel
+  /// Into how many parts tokens are cut.
+  static func parts(tokens: Int, threads: Int) -> Int {
+    (1...threads).last { threads % $0 == 0 && tokens >= $0 * partTokens } ?? 1
   }
 
-  /// Calls `body` for all products. `isLast` tells that a thread will go on elsewhere.
+  /// The row group with which a thread begins; nil where its share is empty.
+  func firstPlace(of thread: Int) -> MatrixView.Place? {
+    let share = share(of: thread)
+    return share.isEmpty ? nil : stack.place(of: share.lowerBound % panels * Self.panel)
+  }
+
+  /// Calls `body` for all products, with the row group from which the thread will go on, of this stack
+  /// or of the next one, if that is known.
   func run(
-    _ body: (_ thread: Int, _ groups: Range<Int>, _ tokens: Range<Int>, _ isLast: Bool) -> Void
+    on pool: ThreadPool, next: ProductShares?,
+    _ body: (_ thread: Int, _ piece: Piece, _ ahead: MatrixView.Place?) -> Void
   ) {
     pool.run(count: parts * panels) { thread, range in
-      let share = pool.share(of: thread, count: parts * panels)
-      var next = range.lowerBound
-      while next < range.upperBound {
-        let part = next / panels
+      let share = share(of: thread)
+      var item = range.lowerBound
+      while item < range.upperBound {
+        let part = item / panels
         let end = min(range.upperBound, (part + 1) * panels)
-        let first = next % panels * Self.panel
-        body(
-          thread, first..<min(first + (end - next) * Self.panel, groups), tokens(of: part),
-          end == share.upperBound || !share.contains(next))
-        next = end
+        let first = item % panels * Self.panel
+        let groups = first..<min(first + (end - item) * Self.panel, stack.groups)
+        let goesOn = share.contains(item) && end < share.upperBound
+        let ahead =
+          goesOn
+          ? stack.place(of: end % panels * Self.panel) : next.flatMap { $0.firstPlace(of: thread) }
+        body(thread, Piece(groups: groups, tokens: tokens(of: part)), ahead)
+        item = end
       }
     }
+  }
+
+  private func share(of thread: Int) -> Range<Int> {
+    ThreadPool.share(of: thread, threads: threads, count: parts * panels)
   }
 
   /// The tokens of a part: those that per-token work gives to its threads.
   private func tokens(of part: Int) -> Range<Int> {
     guard parts > 1 else { return 0..<tokens }
-    let threads = pool.threads / parts
-    let last = part * threads + threads - 1
-    return pool.share(of: part * threads, count: tokens, grain: Self.tokenGrain)
-      .lowerBound..<pool.share(of: last, count: tokens, grain: Self.tokenGrain).upperBound
+    func share(of thread: Int) -> Range<Int> {
+      ThreadPool.share(of: thread, threads: threads, count: tokens, grain: Self.tokenGrain)
+    }
+    let first = part * (threads / parts)
+    let last = first + threads / parts - 1
+    return share(of: first).lowerBound..<share(of: last).upperBound
   }
 }

@@ -55,7 +55,7 @@ final class DraftModel {
       blockTokens: options.kvBlockTokens, blocks: blocks)
     do {
       pass = try DecoderPass(
-        weights: model.weights, configuration: model.configuration, compute: target.compute,
+        weights: model.weights, configuration: model.configuration, compute: target.work.compute,
         pool: target.pool, cache: cache, window: target.window, contextLength: contextLength,
         maxTokens: maxTokens, maxLogitRows: options.maxSequences)
     } catch {
