@@ -213,12 +213,12 @@ MK_INLINE void run_kind(const mk_panel_kind kind, const tile_function *const til
   }
 }
 
-#define RUN(name, kind)                                                                         \
-  static MK_TARGET void name(const mk_matrix *weights, const mk_activations *x, size_t begin,   \
-                             size_t end, const mk_ahead *ahead, float *out,                     \
-                             size_t out_stride) {                                               \
-    static const tile_function *const tiles[2] = {tiles_##kind##_0, tiles_##kind##_1};          \
-    run_kind(kind, tiles, weights, x, begin, end, ahead, out, out_stride);                             \
+#define RUN(name, kind)                                                                       \
+  static MK_TARGET void name(const mk_matrix *weights, const mk_activations *x, size_t begin, \
+                             size_t end, const mk_ahead *ahead, float *out,                   \
+                             size_t out_stride) {                                             \
+    static const tile_function *const tiles[2] = {tiles_##kind##_0, tiles_##kind##_1};        \
+    run_kind(kind, tiles, weights, x, begin, end, ahead, out, out_stride);                    \
   }
 
 RUN(run_q8, MK_PANEL_Q8)

@@ -229,7 +229,7 @@ MK_INLINE void run_kind(const mk_panel_kind kind, const bool packed,
   static MK_TARGET void run_##name(const mk_matrix *weights, const mk_activations *x,         \
                                    size_t begin, size_t end, const mk_ahead *ahead,           \
                                    float *out, size_t out_stride) {                           \
-    run_kind(kind, packed, tiles_##name, weights, x, begin, end, ahead, out, out_stride);            \
+    run_kind(kind, packed, tiles_##name, weights, x, begin, end, ahead, out, out_stride);     \
   }
 
 RUN(q8, MK_PANEL_Q8, false)

@@ -1,16 +1,16 @@
 // A small pool of compute threads for data-parallel loops.
 //
 // A run's pieces are shared out evenly and in order, so that from run to run a thread works on the
-// same part of the data, which its caches hold. A thread takes its own pieces from the front, a
-// quarter of what is left at a time, then those of others from the back. A share is a ticket: the
+// same part of the data, which its caches hold. A thread takes its own pieces from the front, some
+// at a time and fewer towards the end, then those of others from the back. A share is a ticket: the
 // run's number, and which of its pieces are left to be taken. When none is left the caller waits for
-// pieces that others have begun, not for threads. So a worker that gets no processor, because other
-// programs are busy, holds nobody up. Waiting is in three stages: spin, yield, sleep. Which thread
-// computes a piece never changes its result.
+// pieces that others have begun, not for threads: a worker that gets no processor, because other
+// programs are busy, holds up what it has begun and nothing else. Waiting is in three stages: spin,
+// yield, sleep. Which thread computes a piece never changes its result.
 //
 // Whether a piece is left is decided by a ticket alone. A late worker may hold the ticket of a run
-// that is over while the next one is being published: what it read beside the ticket could be of
-// either run, but a ticket of which nothing is left gives nothing, whatever else is read.
+// that is over while the next one is being published: such a ticket gives nothing, and what else is
+// told of a run is read only by who has taken a piece of it.
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -39,6 +39,8 @@ typedef struct {
 
 // Pieces of a run: their numbers have to fit into a ticket.
 #define MOST_PIECES UINT16_MAX
+// Pieces taken at once: others cannot help with what is taken.
+#define MOST_TAKEN 16
 
 struct mk_thread_pool {
   size_t threads;
@@ -93,7 +95,8 @@ static bool take_pieces(mk_share *share, unsigned run, bool is_own, mk_pieces *t
   uint64_t ticket = atomic_load_explicit(&share->ticket, memory_order_acquire);
   while (run_of(ticket) == run) {
     const unsigned begin = (unsigned)(ticket >> 16) & UINT16_MAX, end = ticket & UINT16_MAX;
-    const unsigned count = (end - begin + 3) / 4;
+    const unsigned quarter = (end - begin + 3) / 4;
+    const unsigned count = quarter < MOST_TAKEN ? quarter : MOST_TAKEN;
     if (count == 0) return false;
     const uint64_t rest =
         is_own ? ticket_of(run, begin + count, end) : ticket_of(run, begin, end - count);
@@ -106,38 +109,23 @@ static bool take_pieces(mk_share *share, unsigned run, bool is_own, mk_pieces *t
   return false;
 }
 
-// Lets others have the processor that wait for it. A lower weight alone does not always let them: who
-// has run a little more than its share of late waits for the next tick of the clock, 4 ms at 250 Hz.
-static void offer_processor(void) {
+// Whether others should have the processor that wait for it. A lower weight alone does not always let
+// them: who has run a little more than its share of late waits for the next tick of the clock, 4 ms at
+// 250 Hz.
+static bool is_offer_due(const mk_thread_pool *pool) {
   static _Thread_local int64_t offered = 0;
+  if (!pool->gives_way) return false;
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   const int64_t nanoseconds = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-  if (nanoseconds - offered < OFFER_NS) return;
+  if (nanoseconds - offered < OFFER_NS) return false;
   offered = nanoseconds;
-  sched_yield();
+  return true;
 }
 
-// Does what it can take of a share; returns how many pieces.
-static unsigned do_share(mk_thread_pool *pool, size_t owner, unsigned run, size_t thread) {
-  unsigned done = 0;
-  mk_pieces taken;
-  while (take_pieces(&pool->shares[owner], run, owner == thread, &taken)) {
-    const size_t begin = taken.begin * pool->grain, end = taken.end * pool->grain;
-    pool->work(pool->context, thread, begin, end < pool->count ? end : pool->count);
-    done += taken.end - taken.begin;
-    if (pool->gives_way) offer_processor();
-  }
-  return done;
-}
-
-static void do_pieces(mk_thread_pool *pool, unsigned run, size_t thread) {
-  unsigned done = 0;
-  for (size_t i = 0; i < pool->threads; i++) {
-    done += do_share(pool, (thread + i) % pool->threads, run, thread);
-  }
+// Tells that some pieces of the run are done. From the last one on, the caller may publish another.
+static void report(mk_thread_pool *pool, unsigned done) {
   if (done == 0) return;
-  // From the last piece on, the caller may publish another run.
   const unsigned pieces = pool->pieces;
   if (atomic_fetch_add(&pool->finished, done) + done == pieces &&
       atomic_load(&pool->caller_sleeps)) {
@@ -145,6 +133,27 @@ static void do_pieces(mk_thread_pool *pool, unsigned run, size_t thread) {
     pthread_cond_signal(&pool->done);
     pthread_mutex_unlock(&pool->lock);
   }
+}
+
+// Does what it can take of the shares, its own first.
+static void do_pieces(mk_thread_pool *pool, unsigned run, size_t thread) {
+  unsigned done = 0;
+  for (size_t i = 0; i < pool->threads; i++) {
+    const size_t owner = (thread + i) % pool->threads;
+    mk_pieces taken;
+    while (take_pieces(&pool->shares[owner], run, owner == thread, &taken)) {
+      const size_t begin = taken.begin * pool->grain, end = taken.end * pool->grain;
+      pool->work(pool->context, thread, begin, end < pool->count ? end : pool->count);
+      done += taken.end - taken.begin;
+      if (is_offer_due(pool)) {
+        // Nobody waits for a processor to be told of what is done.
+        report(pool, done);
+        done = 0;
+        sched_yield();
+      }
+    }
+  }
+  report(pool, done);
 }
 
 // Returns the number of the run after `seen`, having waited for it.
@@ -295,7 +304,7 @@ void mk_thread_pool_run(mk_thread_pool *pool, size_t count, size_t grain, mk_wor
   if (grain < 1) grain = 1;
   if (pool->started == 0 || count <= grain) {
     if (count > 0) work(context, 0, 0, count);
-    if (pool->gives_way) offer_processor();
+    if (is_offer_due(pool)) sched_yield();
     return;
   }
   const unsigned pieces = cut(count, &grain);

@@ -5,9 +5,6 @@ package struct MatrixStack: Sendable {
   package let view: View
   private let memory: ViewMemory
 
-  /// Row groups of all matrices.
-  package var groups: Int { view.groups }
-
   package init(_ matrices: PackedMatrix...) {
     self.matrices = matrices
     memory = ViewMemory(matrices.map(\.view))

@@ -7,15 +7,12 @@ import CKernels
 package final class RotaryTable {
   /// Rotated pairs in a head.
   package let pairs: Int
-  /// Positions that the table holds.
-  package let positions: Int
   private let cosineRows: AlignedBuffer<Float>
   private let sineRows: AlignedBuffer<Float>
 
   /// Computes the table; throws where there is no memory for it.
   package init(frequencies: [Double], positions: Int) throws(TensorError) {
     pairs = frequencies.count
-    self.positions = positions
     cosineRows = try AlignedBuffer(count: positions * frequencies.count)
     sineRows = try AlignedBuffer(count: positions * frequencies.count)
     mk_rope_table(

@@ -151,7 +151,7 @@ struct ExactnessTests {
     let reference = try Self.logits(tiny.model, tokens, path: .scalar, chunk: 530, threads: 1)
     #expect(reference.count == 530 * TinyModel.vocabulary)
     for path in paths {
-      for (chunk, threads) in [(530, 3), (97, 1), (16, 2)] {
+      for (chunk, threads) in [(530, 3), (97, 1), (16, 2), (530, 2), (530, 4)] {
         let result = try Self.logits(tiny.model, tokens, path: path, chunk: chunk, threads: threads)
         #expect(result == reference, "\(path), chunks of \(chunk), \(threads) threads")
       }

@@ -33,6 +33,7 @@ struct MatmulTests {
     compute.matmul(
       matrix.view, input.view, tokens: 0..<rows.count, groups: groups ?? 0..<matrix.groups,
       ahead: ahead, out: &out, outStride: stride)
+    withExtendedLifetime((matrix, input)) {}
     for token in rows.indices { #expect(out[token * stride + matrix.shape.rows] == 7) }
     return out
   }
@@ -112,7 +113,7 @@ struct MatmulTests {
       return try pack(.q8, shape, randomMatrixBytes(.q8, shape, &numbers))
     }
     let stack = MatrixStack(matrices[0], matrices[1], matrices[2])
-    #expect(stack.groups == 11)
+    #expect(stack.view.groups == 11)
     let places = (0..<12).map { stack.view.place(of: $0) }
     #expect(places.map { $0?.group } == [0, 1, 2, 0, 0, 1, 2, 3, 4, 5, 6, nil])
     #expect(

@@ -14,6 +14,7 @@ struct ThreadPoolTests {
       for _ in 0..<200 {
         pool.run(count: count, grain: grain) { thread, range in
           #expect((0..<threads).contains(thread))
+          #expect(range.lowerBound % grain == 0 && !range.isEmpty)
           for index in range { visits.base[index] += 1 }
         }
       }
@@ -39,31 +40,54 @@ struct ThreadPoolTests {
     #expect((sizes.max() ?? 0) - (sizes.min() ?? 0) <= 1)
     guard shares.allSatisfy({ !$0.isEmpty }) else { return }
     for _ in 0..<20 {
-      // Who comes to the beginning of its share waits there for the others: if one began elsewhere, this
-      // would not end.
+      // Who comes to the beginning of its share waits there for the others.
       let begun = Atomic(0)
+      let late = Atomic(0)
       pool.run(count: count, grain: grain) { thread, range in
         guard range.lowerBound == shares[thread].lowerBound else { return }
         begun.add(1, ordering: .sequentiallyConsistent)
-        while begun.load(ordering: .sequentiallyConsistent) < threads { sched_yield() }
+        if !waits(until: { begun.load(ordering: .sequentiallyConsistent) == threads }) {
+          late.add(1, ordering: .relaxed)
+        }
       }
-      #expect(begun.load(ordering: .relaxed) == threads)
+      try #require(late.load(ordering: .relaxed) == 0, "not every thread began with its share")
     }
   }
 
-  @Test("What a thread that is held up has not begun, others do", .timeLimit(.minutes(1)))
-  func helps() throws {
+  @Test("What a thread that is held up has not begun, others do", arguments: [0, 1])
+  func helps(heldUp: Int) throws {
     let pool = try ThreadPool(threads: 2)
     for _ in 0..<20 {
       let done = Atomic(0)
+      let late = Atomic(0)
       pool.run(count: 64) { thread, range in
-        // The caller goes on when all is done that it has not taken itself.
-        if thread == 0 {
-          while done.load(ordering: .sequentiallyConsistent) < 64 - range.count { sched_yield() }
+        // It goes on when all is done that it has not taken itself.
+        if thread == heldUp,
+          !waits(until: { done.load(ordering: .sequentiallyConsistent) >= 64 - range.count })
+        {
+          late.add(1, ordering: .relaxed)
         }
         done.add(range.count, ordering: .sequentiallyConsistent)
       }
       #expect(done.load(ordering: .sequentiallyConsistent) == 64)
+      try #require(late.load(ordering: .relaxed) == 0, "nobody did the rest of a share")
+    }
+  }
+
+  @Test(
+    "As many items as one likes, beyond what a share can count",
+    arguments: [65_535, 65_536, 200_001])
+  func many(count: Int) throws {
+    for threads in [2, 3] {
+      let pool = try ThreadPool(threads: threads)
+      let visits = try AlignedBuffer<UInt8>(count: count)
+      pool.run(count: count) { _, range in
+        for index in range { visits.base[index] += 1 }
+      }
+      #expect((0..<count).allSatisfy { visits.base[$0] == 1 })
+      let ends = (0..<threads).map { ThreadPool.share(of: $0, threads: threads, count: count) }
+      #expect(ends.first?.lowerBound == 0 && ends.last?.upperBound == count)
+      #expect(zip(ends, ends.dropFirst()).allSatisfy { $0.upperBound == $1.lowerBound })
     }
   }
 
@@ -79,7 +103,7 @@ struct ThreadPoolTests {
         let started = Atomic(0)
         (try? ThreadPool(threads: 3))?.run(count: 3) { _, _ in
           started.add(1, ordering: .sequentiallyConsistent)
-          while started.load(ordering: .sequentiallyConsistent) < 3 { sched_yield() }
+          _ = waits { started.load(ordering: .sequentiallyConsistent) == 3 }
           values.withLock { $0.append(ownNiceness()) }
         }
         found.withLock { $0.append(values.withLock { $0 }) }
@@ -146,4 +170,14 @@ struct ThreadPoolTests {
 /// The niceness of the calling thread.
 private func ownNiceness() -> Int32 {
   getpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0)
+}
+
+/// Whether a condition comes true before a time at which something must be wrong.
+private func waits(until condition: () -> Bool) -> Bool {
+  let deadline = ContinuousClock.now + .seconds(30)
+  while !condition() {
+    guard ContinuousClock.now < deadline else { return false }
+    sched_yield()
+  }
+  return true
 }

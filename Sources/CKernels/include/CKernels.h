@@ -321,7 +321,7 @@ void mk_thread_pool_destroy(mk_thread_pool *pool);
 /* Threads of the pool that sleep and must be woken for the next run. */
 size_t mk_thread_pool_sleepers(mk_thread_pool *pool);
 /* Where the share of one of some threads of a run over [0, count) begins; the next thread's is where it
- * ends.
+ * ends, and `count` that of a thread behind the last. A count of no more than `grain` is the first's.
  */
 size_t mk_thread_share(size_t threads, size_t count, size_t grain, size_t thread);
 /* Runs `work` over [0, count), on ranges that begin at multiples of `grain`, and returns when all is

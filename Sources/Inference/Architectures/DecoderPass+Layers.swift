@@ -8,8 +8,7 @@ extension DecoderPass {
     attentionNorm(layer, tokens: tokens)
     project(
       layer.attentionInput, normed.view, tokens: tokens, out: work.queries,
-      capacity: work.maxTokens,
-      next: layer.attentionOutput)
+      capacity: work.maxTokens, next: shares(layer.attentionOutput, tokens: tokens))
     rotateAndStore(store, batch, queries: true)
     attend(layer, store, batch)
   }
@@ -23,7 +22,7 @@ extension DecoderPass {
     attentionNorm(layer, tokens: batch.count)
     project(
       layer.keyAndValue, normed.view, tokens: batch.count, out: work.keys, capacity: work.maxTokens,
-      next: layer.query)
+      next: rows.isEmpty ? nil : shares(layer.query, tokens: rows.count))
     rotateAndStore(store, batch, queries: false)
     let width = work.width
     for (place, row) in rows.enumerated() where place < row {
@@ -34,7 +33,7 @@ extension DecoderPass {
     attentionNorm(layer, tokens: rows.count)
     project(
       layer.query, normed.view, tokens: rows.count, out: work.queries, capacity: work.maxTokens,
-      next: layer.attentionOutput)
+      next: shares(layer.attentionOutput, tokens: rows.count))
     forTokens(selected.count) { [work] tokens in
       selected.positions.withUnsafeBufferPointer { positions in
         for token in tokens { work.rotateQuery(token, position: positions[token]) }
@@ -44,7 +43,7 @@ extension DecoderPass {
   }
 
   /// hidden += down(silu(gate(norm(hidden))) * up(norm(hidden))). `next` is what is multiplied then.
-  func feedForward(_ layer: DecoderWeights.Layer, tokens: Int, next: MatrixStack) {
+  func feedForward(_ layer: DecoderWeights.Layer, tokens: Int, next: ProductShares?) {
     guard tokens > 0 else { return }
     norm(
       layer.feedForwardNorm, tokens: tokens,
@@ -65,9 +64,8 @@ extension DecoderPass {
   /// multiplied then.
   func project(
     _ stack: MatrixStack, _ input: Activations, tokens: Int, out: UnsafeMutablePointer<Float>,
-    capacity: Int, next: MatrixStack?
+    capacity: Int, next: ProductShares?
   ) {
-    let next = next.map { shares($0, tokens: tokens) }
     let view = stack.view
     shares(stack, tokens: tokens).run(on: pool, next: next) { [work] _, piece, ahead in
       work.products(view, input, piece, ahead: ahead, out: out, capacity: capacity)
@@ -92,20 +90,21 @@ extension DecoderPass {
         }
       }
     }
-    addProjection(layer.attentionOutput, attended.view, tokens: batch.count, next: layer.gate)
+    addProjection(
+      layer.attentionOutput, attended.view, tokens: batch.count,
+      next: shares(layer.gate, tokens: batch.count))
   }
 
   /// hidden += matrix * activations, which are quantized first where the matrix asks for it.
   private func addProjection(
-    _ matrix: MatrixStack, _ input: Activations, tokens: Int, next: MatrixStack
+    _ matrix: MatrixStack, _ input: Activations, tokens: Int, next: ProductShares?
   ) {
     let view = matrix.view
     if matrix.quantizesActivations {
       let columns = matrix.matrices[0].shape.columns
       forTokens(tokens) { [work] tokens in work.quantize(input, columns: columns, tokens: tokens) }
     }
-    shares(matrix, tokens: tokens).run(on: pool, next: shares(next, tokens: tokens)) {
-      [work] _, piece, ahead in
+    shares(matrix, tokens: tokens).run(on: pool, next: next) { [work] _, piece, ahead in
       work.addProducts(view, input, piece, ahead: ahead)
     }
   }
@@ -143,7 +142,7 @@ extension DecoderPass {
     pool.run(count: count, grain: ProductShares.tokenGrain) { _, tokens in body(tokens) }
   }
 
-  private func shares(_ stack: MatrixStack, tokens: Int) -> ProductShares {
+  func shares(_ stack: MatrixStack, tokens: Int) -> ProductShares {
     ProductShares(stack.view, tokens: tokens, threads: pool.threads)
   }
 

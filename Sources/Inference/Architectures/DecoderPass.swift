@@ -9,8 +9,6 @@ final class DecoderPass {
   let weights: DecoderWeights
   let pool: ThreadPool
   let cache: KeyValueCache
-  /// What tokens see, if not all before them.
-  let window: AttentionWindow?
   /// What pieces of a step compute, on the memory below.
   let work: DecoderWork
 
@@ -44,7 +42,6 @@ final class DecoderPass {
     self.weights = weights
     self.pool = pool
     self.cache = cache
-    self.window = window
     self.maxLogitRows = maxLogitRows
     vocabulary = configuration.vocabularySize
     rotary = try RotaryTable(
@@ -102,11 +99,22 @@ final class DecoderPass {
       } else {
         attention(layer, cache[index], batch)
       }
-      let isLast = index == weights.layers.count - 1
       feedForward(
         layer, tokens: index == last ? finalBatch.count : batch.count,
-        next: isLast ? weights.output : weights.layers[index + 1].attentionInput)
+        next: sharesAfter(index, last: last, batch, finals: rows.count))
     }
+  }
+
+  /// What is multiplied after a layer; `last` is the layer of which not all rows are computed, if any.
+  private func sharesAfter(
+    _ index: Int, last: Int?, _ batch: TokenBatch, finals: Int
+  ) -> ProductShares? {
+    guard index + 1 < weights.layers.count else {
+      return finals > 0 ? shares(weights.output, tokens: finals) : nil
+    }
+    let next = weights.layers[index + 1]
+    return shares(
+      index + 1 == last ? next.keyAndValue : next.attentionInput, tokens: batch.count)
   }
 
   /// Computes the logits of rows of the last batch whose final states are known, at most
@@ -123,7 +131,7 @@ final class DecoderPass {
     }
     project(
       weights.output, states, tokens: rows.count, out: logits.base, capacity: maxLogitRows,
-      next: weights.layers.first?.attentionInput)
+      next: weights.layers.first.map { shares($0.attentionInput, tokens: rows.count) })
   }
 
   /// The final hidden state of a row of the last batch that was asked for, from which its logits

@@ -85,10 +85,14 @@ struct DecoderWork {
     _ stack: MatrixStack.View, _ input: Activations, _ piece: ProductShares.Piece,
     ahead: MatrixView.Place?, out: UnsafeMutablePointer<Float>, capacity: Int
   ) {
+    var reached = piece.groups.lowerBound
     stack.forEach(in: piece.groups) { matrix, groups, rowsBefore in
+      reached += groups.count
+      let isLast = reached == piece.groups.upperBound
       compute.matmul(
-        matrix, input, tokens: piece.tokens, groups: groups, ahead: ahead,
-        out: out + capacity * rowsBefore, outStride: matrix.rows)
+        matrix, input, tokens: piece.tokens, groups: groups,
+        ahead: isLast ? ahead : stack.place(of: reached), out: out + capacity * rowsBefore,
+        outStride: matrix.rows)
     }
   }
 

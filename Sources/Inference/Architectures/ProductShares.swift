@@ -1,31 +1,31 @@
-import Tensors
+package import Tensors
 
 /// How products of a stack's row groups with some tokens are shared out among threads.
 ///
-/// By rows, in whole panels of the kernels; but many tokens in parts first, those of each thread by
-/// itself. A thread then works on rows that it wrote before, or on tokens whose every row it wrote, and
-/// little has to come from other processors' caches.
-struct ProductShares {
+/// By rows, in whole panels of the kernels; but many tokens in parts first, each for a thread or a few
+/// of them. So a thread mostly works on rows that it wrote before, or on tokens of which it wrote much
+/// or all, and little has to come from other processors' caches.
+package struct ProductShares {
   /// Row groups of a panel.
   private static let panel = 3
   /// Tokens from which on a part does not gain from more of them.
   private static let partTokens = 128
   /// Tokens that per-token work is shared out by.
-  static let tokenGrain = 4
+  package static let tokenGrain = 4
 
-  let threads: Int
-  let stack: MatrixStack.View
-  let tokens: Int
+  private let threads: Int
+  private let stack: MatrixStack.View
+  private let tokens: Int
   private let parts: Int
   private let panels: Int
 
   /// Products that a thread computes without asking for more.
-  struct Piece {
-    var groups: Range<Int>
-    var tokens: Range<Int>
+  package struct Piece {
+    package var groups: Range<Int>
+    package var tokens: Range<Int>
   }
 
-  init(_ stack: MatrixStack.View, tokens: Int, threads: Int) {
+  package init(_ stack: MatrixStack.View, tokens: Int, threads: Int) {
     self.threads = threads
     self.stack = stack
     self.tokens = tokens
@@ -34,19 +34,19 @@ struct ProductShares {
   }
 
   /// Into how many parts tokens are cut.
-  static func parts(tokens: Int, threads: Int) -> Int {
+  package static func parts(tokens: Int, threads: Int) -> Int {
     (1...threads).last { threads % $0 == 0 && tokens >= $0 * partTokens } ?? 1
   }
 
   /// The row group with which a thread begins; nil where its share is empty.
-  func firstPlace(of thread: Int) -> MatrixView.Place? {
+  package func firstPlace(of thread: Int) -> MatrixView.Place? {
     let share = share(of: thread)
     return share.isEmpty ? nil : stack.place(of: share.lowerBound % panels * Self.panel)
   }
 
   /// Calls `body` for all products, with the row group from which the thread will go on, of this stack
   /// or of the next one, if that is known.
-  func run(
+  package func run(
     on pool: ThreadPool, next: ProductShares?,
     _ body: (_ thread: Int, _ piece: Piece, _ ahead: MatrixView.Place?) -> Void
   ) {

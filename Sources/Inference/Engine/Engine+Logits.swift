@@ -37,7 +37,7 @@ extension Engine {
         message: "\(tokens.count) tokens do not fit into a context of \(contextLength).",
         context: ["field": "tokens"])
     }
-    let window = pass.window
+    let window = pass.work.window
     let needed = scheduler.mostBlocks(for: tokens.count)
     guard needed <= scheduler.pool.available else {
       throw InferenceError(

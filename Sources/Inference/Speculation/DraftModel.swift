@@ -56,7 +56,7 @@ final class DraftModel {
     do {
       pass = try DecoderPass(
         weights: model.weights, configuration: model.configuration, compute: target.work.compute,
-        pool: target.pool, cache: cache, window: target.window, contextLength: contextLength,
+        pool: target.pool, cache: cache, window: target.work.window, contextLength: contextLength,
         maxTokens: maxTokens, maxLogitRows: options.maxSequences)
     } catch {
       throw InferenceError(error)
@@ -122,7 +122,7 @@ final class DraftModel {
   /// Whether it has what is needed to go on with a sequence, or can compute it: not where blocks have
   /// left the window before it came to them.
   func canDraft(_ request: Request, takings: [UInt32]) -> Bool {
-    pass.window == nil || computedTokens(request, takings: takings) != nil
+    pass.work.window == nil || computedTokens(request, takings: takings) != nil
   }
 
   /// Takes note of a step in which nobody wanted a draft.
@@ -173,7 +173,7 @@ final class DraftModel {
       break
     }
     let start = min(computed, request.tokens.count - 1)
-    guard lost == 0 || pass.window.map({ $0.firstRead(at: start) >= lost }) ?? false else {
+    guard lost == 0 || pass.work.window.map({ $0.firstRead(at: start) >= lost }) ?? false else {
       return nil
     }
     return start
