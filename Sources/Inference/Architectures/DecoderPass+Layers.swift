@@ -77,16 +77,12 @@ extension DecoderPass {
     _ layer: DecoderWeights.Layer, _ store: KeyValueLayer, _ batch: TokenBatch
   ) {
     let heads = work.keyValueHeads
-    let byTokens = ProductShares.parts(tokens: batch.count, threads: pool.threads) > 1
     batch.runs.withUnsafeBufferPointer { runs in
-      let count = runs.count
-      pool.run(count: count * heads) { [work] thread, range in
+      // In the order of tokens, whose keys and values the same thread has just written.
+      pool.run(count: runs.count * heads) { [work] thread, range in
         for item in range {
-          // As queries were shared out: few tokens by rows, which are heads.
-          let run = byTokens ? runs[item / heads] : runs[item % count]
-          work.attend(
-            run.run, first: run.first, head: byTokens ? item % heads : item / count, thread: thread,
-            store)
+          let run = runs[item / heads]
+          work.attend(run.run, first: run.first, head: item % heads, thread: thread, store)
         }
       }
     }
