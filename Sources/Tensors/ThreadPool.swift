@@ -1,5 +1,12 @@
 import CKernels
 
+/// A data-parallel loop: what is computed for a part of its indices.
+package protocol ParallelLoop {
+  /// Computes a part. `thread` is the index of the thread, for scratch space. Called on several threads
+  /// at once; it must write disjoint memory for disjoint ranges.
+  func run(thread: Int, range: Range<Int>)
+}
+
 /// Threads for data-parallel loops, the calling one included.
 ///
 /// Each thread begins with its own share, then helps others, so which thread computes what may differ
@@ -9,10 +16,17 @@ package final class ThreadPool {
   package let threads: Int
   private let pool: OpaquePointer
 
-  /// The work of a run, where a pointer can lead to it. A closure alone would be wrapped into others,
-  /// in memory of their own, for each run.
+  /// A loop, where a pointer can lead to it. Its type and its address need no memory of their own,
+  /// which a closure would for each run.
   private struct Work {
+    let type: any ParallelLoop.Type
+    let loop: UnsafeRawPointer
+  }
+
+  private struct ClosureLoop: ParallelLoop {
     let body: (Int, Range<Int>) -> Void
+
+    func run(thread: Int, range: Range<Int>) { body(thread, range) }
   }
 
   /// Starts `threads - 1` threads; throws `noThreads`, or `invalidShape` out of 1 to 256.
@@ -53,26 +67,34 @@ package final class ThreadPool {
     return begin..<mk_thread_share(threads, count, grain, thread + 1)
   }
 
-  /// Calls `body` for all of `0 ..< count`, on ranges that begin at multiples of `grain`, and returns
-  /// when all are done.
+  /// Runs a loop for all of `0 ..< count`, on ranges that begin at multiples of `grain`, and returns
+  /// when all are done. Allocates nothing.
   ///
   /// Threads' shares are of equal size and in order, the same for the same count and grain: what a thread
   /// wrote in one run it mostly finds in its own caches in the next.
-  ///
-  /// `body` gets the index of its thread, for scratch space, and a range. It runs on several
-  /// threads at once and must write disjoint memory for disjoint ranges.
+  package func run(count: Int, grain: Int = 1, _ loop: some ParallelLoop) {
+    withUnsafePointer(to: loop) { loop in
+      var work = Work(type: Swift.type(of: loop.pointee), loop: UnsafeRawPointer(loop))
+      mk_thread_pool_run(
+        pool, count, grain,
+        { context, thread, begin, end in
+          guard let work = context?.assumingMemoryBound(to: Work.self) else { return }
+          work.pointee.type.run(at: work.pointee.loop, thread: thread, range: begin..<end)
+        },
+        &work)
+    }
+  }
+
+  /// The same for a closure, which takes an allocation.
   package func run(
     count: Int, grain: Int = 1, _ body: (_ thread: Int, _ range: Range<Int>) -> Void
   ) {
-    withoutActuallyEscaping(body) { escaping in
-      withUnsafePointer(to: Work(body: escaping)) { pointer in
-        mk_thread_pool_run(
-          pool, count, grain,
-          { context, thread, begin, end in
-            context?.assumingMemoryBound(to: Work.self).pointee.body(thread, begin..<end)
-          },
-          UnsafeMutableRawPointer(mutating: pointer))
-      }
-    }
+    withoutActuallyEscaping(body) { run(count: count, grain: grain, ClosureLoop(body: $0)) }
+  }
+}
+
+extension ParallelLoop {
+  fileprivate static func run(at address: UnsafeRawPointer, thread: Int, range: Range<Int>) {
+    address.assumingMemoryBound(to: Self.self).pointee.run(thread: thread, range: range)
   }
 }

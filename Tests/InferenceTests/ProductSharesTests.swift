@@ -3,6 +3,14 @@ import Synchronization
 import Tensors
 import Testing
 
+private struct Visit: ProductLoop {
+  let visit: (Int, ProductShares.Piece, MatrixView.Place?) -> Void
+
+  func run(thread: Int, piece: ProductShares.Piece, ahead: MatrixView.Place?) {
+    visit(thread, piece, ahead)
+  }
+}
+
 @Suite("Shares of products")
 struct ProductSharesTests {
   static let threads = [1, 2, 3, 4, 6, 16]
@@ -30,11 +38,13 @@ struct ProductSharesTests {
       for tokens in [1, 3, 127, 128, 255, 256, 259, 385, 512, 771, 2_050] {
         let shares = ProductShares(stack.view, tokens: tokens, threads: threads)
         let visits = try AlignedBuffer<UInt8>(count: groups * tokens)
-        shares.run(on: pool, next: nil) { _, piece, _ in
-          for group in piece.groups {
-            for token in piece.tokens { visits.base[group * tokens + token] += 1 }
-          }
-        }
+        shares.run(
+          on: pool, next: nil,
+          Visit { _, piece, _ in
+            for group in piece.groups {
+              for token in piece.tokens { visits.base[group * tokens + token] += 1 }
+            }
+          })
         let isExact = (0..<groups * tokens).allSatisfy { visits.base[$0] == 1 }
         #expect(isExact, "\(groups) groups, \(tokens) tokens")
       }
@@ -47,9 +57,9 @@ struct ProductSharesTests {
     let stack = try stack(groups: 36, pool: pool)
     for tokens in [16, 127, 130, 1_001, 4_096] {
       let found = Mutex<Set<Range<Int>>>([])
-      ProductShares(stack.view, tokens: tokens, threads: threads).run(on: pool, next: nil) {
-        _, piece, _ in found.withLock { _ = $0.insert(piece.tokens) }
-      }
+      ProductShares(stack.view, tokens: tokens, threads: threads).run(
+        on: pool, next: nil,
+        Visit { _, piece, _ in found.withLock { _ = $0.insert(piece.tokens) } })
       let parts = ProductShares.parts(tokens: tokens, threads: threads)
       #expect(threads % parts == 0 && (parts == 1 || tokens / parts >= 128))
       let expected = (0..<parts).map { part in
@@ -76,9 +86,9 @@ struct ProductSharesTests {
     for tokens in [1, 300] {
       let following = ProductShares(next.view, tokens: tokens, threads: 2)
       let all = Mutex<[Found]>([])
-      ProductShares(stack.view, tokens: tokens, threads: 2).run(on: pool, next: following) {
-        thread, piece, ahead in all.withLock { $0.append((thread, piece, ahead)) }
-      }
+      ProductShares(stack.view, tokens: tokens, threads: 2).run(
+        on: pool, next: following,
+        Visit { thread, piece, ahead in all.withLock { $0.append((thread, piece, ahead)) } })
       for found in all.withLock({ $0 }) {
         // Of 14 panels the first thread has 7, which are 21 groups; of many tokens each has its half.
         let end = tokens == 300 ? 40 : found.thread == 0 ? 21 : 40

@@ -34,10 +34,8 @@ extension DecoderPass {
     project(
       layer.query, normed.view, tokens: rows.count, out: work.queries, capacity: work.maxTokens,
       next: shares(layer.attentionOutput, tokens: rows.count))
-    forTokens(selected.count) { [work] tokens in
-      selected.positions.withUnsafeBufferPointer { positions in
-        for token in tokens { work.rotateQuery(token, position: positions[token]) }
-      }
+    selected.positions.withUnsafeBufferPointer {
+      forTokens(selected.count, RotateLoop(work: work, positions: $0))
     }
     attend(layer, store, selected)
   }
@@ -48,15 +46,11 @@ extension DecoderPass {
     norm(
       layer.feedForwardNorm, tokens: tokens,
       quantizes: layer.gate.quantizesActivations || layer.up.quantizesActivations)
-    let (gateMatrix, upMatrix) = (layer.gate.view, layer.up.view)
-    let quantizes = layer.gate.quantizesActivations
-    shares(layer.gate, tokens: tokens).run(on: pool, next: shares(layer.down, tokens: tokens)) {
-      [work] _, piece, ahead in
-      work.gateProducts(
-        gateMatrix, upMatrix, piece,
-        chunk: quantizes ? Self.chunk(tokens: piece.tokens.count) : piece.tokens.count, ahead: ahead
-      )
-    }
+    shares(layer.gate, tokens: tokens).run(
+      on: pool, next: shares(layer.down, tokens: tokens),
+      GateLoop(
+        work: work, gate: layer.gate.view, up: layer.up.view,
+        cuts: layer.gate.quantizesActivations))
     addProjection(layer.down, gate.view, tokens: tokens, next: next)
   }
 
@@ -66,25 +60,18 @@ extension DecoderPass {
     _ stack: MatrixStack, _ input: Activations, tokens: Int, out: UnsafeMutablePointer<Float>,
     capacity: Int, next: ProductShares?
   ) {
-    let view = stack.view
-    shares(stack, tokens: tokens).run(on: pool, next: next) { [work] _, piece, ahead in
-      work.products(view, input, piece, ahead: ahead, out: out, capacity: capacity)
-    }
+    shares(stack, tokens: tokens).run(
+      on: pool, next: next,
+      ProjectionLoop(work: work, stack: stack.view, input: input, out: out, capacity: capacity))
   }
 
   /// hidden += the output projection of attention by the queries of a batch's tokens.
   private func attend(
     _ layer: DecoderWeights.Layer, _ store: KeyValueLayer, _ batch: TokenBatch
   ) {
-    let heads = work.keyValueHeads
-    batch.runs.withUnsafeBufferPointer { runs in
-      // In the order of tokens, whose keys and values the same thread has just written.
-      pool.run(count: runs.count * heads) { [work] thread, range in
-        for item in range {
-          let run = runs[item / heads]
-          work.attend(run.run, first: run.first, head: item % heads, thread: thread, store)
-        }
-      }
+    batch.runs.withUnsafeBufferPointer {
+      pool.run(
+        count: $0.count * work.keyValueHeads, AttentionLoop(work: work, store: store, runs: $0))
     }
     addProjection(
       layer.attentionOutput, attended.view, tokens: batch.count,
@@ -95,14 +82,12 @@ extension DecoderPass {
   private func addProjection(
     _ matrix: MatrixStack, _ input: Activations, tokens: Int, next: ProductShares?
   ) {
-    let view = matrix.view
     if matrix.quantizesActivations {
       let columns = matrix.matrices[0].shape.columns
-      forTokens(tokens) { [work] tokens in work.quantize(input, columns: columns, tokens: tokens) }
+      forTokens(tokens, QuantizeLoop(work: work, rows: input, columns: columns))
     }
-    shares(matrix, tokens: tokens).run(on: pool, next: next) { [work] _, piece, ahead in
-      work.addProducts(view, input, piece, ahead: ahead)
-    }
+    shares(matrix, tokens: tokens).run(
+      on: pool, next: next, ResidualLoop(work: work, matrix: matrix.view, input: input))
   }
 
   private func attentionNorm(_ layer: DecoderWeights.Layer, tokens: Int) {
@@ -113,9 +98,7 @@ extension DecoderPass {
   private func norm(_ weight: [Float], tokens: Int, quantizes: Bool) {
     weight.withUnsafeBufferPointer { weight in
       guard let weight = weight.baseAddress else { return }
-      forTokens(tokens) { [work] tokens in
-        work.norm(weight, tokens: tokens, quantizes: quantizes)
-      }
+      forTokens(tokens, NormLoop(work: work, weight: weight, quantizes: quantizes))
     }
   }
 
@@ -123,30 +106,20 @@ extension DecoderPass {
   private func rotateAndStore(_ store: KeyValueLayer, _ batch: TokenBatch, queries: Bool) {
     batch.positions.withUnsafeBufferPointer { positions in
       batch.tables.withUnsafeBufferPointer { tables in
-        forTokens(batch.count) { [work] tokens in
-          for token in tokens {
-            if queries { work.rotateQuery(token, position: positions[token]) }
-            work.rotateAndStore(token, position: positions[token], table: tables[token], store)
-          }
-        }
+        forTokens(
+          batch.count,
+          StoreLoop(
+            work: work, store: store, positions: positions, tables: tables, queries: queries))
       }
     }
   }
 
   /// Hands out per-token work.
-  private func forTokens(_ count: Int, _ body: (_ tokens: Range<Int>) -> Void) {
-    pool.run(count: count, grain: ProductShares.tokenGrain) { _, tokens in body(tokens) }
+  private func forTokens(_ count: Int, _ loop: some ParallelLoop) {
+    pool.run(count: count, grain: ProductShares.tokenGrain, loop)
   }
 
   func shares(_ stack: MatrixStack, tokens: Int) -> ProductShares {
     ProductShares(stack.view, tokens: tokens, threads: pool.threads)
-  }
-
-  /// How many tokens are taken at a time through gate and up, so that SwiGLU finds more of their
-  /// products in the second cache level: about 128, in equal parts. Float weights are better
-  /// unpacked for all at once.
-  private static func chunk(tokens: Int) -> Int {
-    let parts = max(1, (tokens + 64) / 128)
-    return ((tokens + parts - 1) / parts + 3) / 4 * 4
   }
 }

@@ -9,7 +9,7 @@ final class DecoderPass {
   let weights: DecoderWeights
   let pool: ThreadPool
   let cache: KeyValueCache
-  /// What pieces of a step compute, on the memory below.
+  /// What loops compute on: the memory below.
   let work: DecoderWork
 
   let normed: ActivationBuffer
@@ -85,9 +85,10 @@ final class DecoderPass {
   /// of most tokens of a prompt, and so the last layer computes no more than keys and values of these.
   func run(_ batch: TokenBatch, finals rows: some Collection<Int>) {
     assert(zip(rows, rows.dropFirst()).allSatisfy(<), "rows must ascend")
-    pool.run(count: batch.count, grain: ProductShares.tokenGrain) { _, range in
-      weights.embedding.read(
-        batch.tokens[range], out: work.hidden + range.lowerBound * work.width)
+    batch.tokens.withUnsafeBufferPointer {
+      pool.run(
+        count: batch.count, grain: ProductShares.tokenGrain,
+        EmbeddingLoop(table: weights.embedding, tokens: $0, work: work))
     }
     assert(forgetFinalPlaces())
     for (place, row) in rows.enumerated() { finalPlaces[row] = place }

@@ -1,5 +1,12 @@
 package import Tensors
 
+/// A loop over products: what a thread computes for a piece of them.
+package protocol ProductLoop {
+  /// Computes a piece; `ahead` is the row group with which the thread will go on, of the same stack or of
+  /// the next one, if that is known.
+  func run(thread: Int, piece: ProductShares.Piece, ahead: MatrixView.Place?)
+}
+
 /// How products of a stack's row groups with some tokens are shared out among threads.
 ///
 /// By rows, in whole panels of the kernels; but many tokens in parts first, each for a thread or a few
@@ -41,31 +48,44 @@ package struct ProductShares {
   /// The row group with which a thread begins; nil where its share is empty.
   package func firstPlace(of thread: Int) -> MatrixView.Place? {
     let share = share(of: thread)
-    return share.isEmpty ? nil : stack.place(of: share.lowerBound % panels * Self.panel)
+    return share.isEmpty ? nil : place(of: share.lowerBound)
   }
 
-  /// Calls `body` for all products, with the row group from which the thread will go on, of this stack
-  /// or of the next one, if that is known.
-  package func run(
-    on pool: ThreadPool, next: ProductShares?,
-    _ body: (_ thread: Int, _ piece: Piece, _ ahead: MatrixView.Place?) -> Void
-  ) {
-    pool.run(count: parts * panels) { thread, range in
-      let share = share(of: thread)
+  /// Runs a loop for all products; `next` is what is multiplied afterwards, if that is known.
+  package func run(on pool: ThreadPool, next: ProductShares?, _ loop: some ProductLoop) {
+    pool.run(count: parts * panels, Pieces(shares: self, next: next, loop: loop))
+  }
+
+  /// A loop over products, cut into pieces.
+  private struct Pieces<Loop: ProductLoop>: ParallelLoop {
+    let shares: ProductShares
+    let next: ProductShares?
+    let loop: Loop
+
+    func run(thread: Int, range: Range<Int>) {
+      let share = shares.share(of: thread)
       var item = range.lowerBound
       while item < range.upperBound {
-        let part = item / panels
-        let end = min(range.upperBound, (part + 1) * panels)
-        let first = item % panels * Self.panel
-        let groups = first..<min(first + (end - item) * Self.panel, stack.groups)
+        let part = item / shares.panels
+        let end = min(range.upperBound, (part + 1) * shares.panels)
         let goesOn = share.contains(item) && end < share.upperBound
-        let ahead =
-          goesOn
-          ? stack.place(of: end % panels * Self.panel) : next.flatMap { $0.firstPlace(of: thread) }
-        body(thread, Piece(groups: groups, tokens: tokens(of: part)), ahead)
+        loop.run(
+          thread: thread, piece: shares.piece(part, item..<end),
+          ahead: goesOn ? shares.place(of: end) : next.flatMap { $0.firstPlace(of: thread) })
         item = end
       }
     }
+  }
+
+  /// Items of one part.
+  private func piece(_ part: Int, _ items: Range<Int>) -> Piece {
+    let first = items.lowerBound % panels * Self.panel
+    return Piece(
+      groups: first..<min(first + items.count * Self.panel, stack.groups), tokens: tokens(of: part))
+  }
+
+  private func place(of item: Int) -> MatrixView.Place? {
+    stack.place(of: item % panels * Self.panel)
   }
 
   private func share(of thread: Int) -> Range<Int> {
