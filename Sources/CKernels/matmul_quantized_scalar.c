@@ -26,8 +26,8 @@ static row_block unpack(const mk_matrix *weights, size_t group, size_t block, si
   if (weights->type == MK_WEIGHT_Q4_K) {
     const mk_q4_k_scales *s = mk_q4_k_scales_of(weights, group, block);
     size_t part = block % MK_SUPERBLOCK_BLOCKS;
-    out.scales[0] = mk_float_from_f16(s->scale[lane]) * (float)s->scales[part][lane];
-    out.min = mk_float_from_f16(s->min[lane]) * (float)s->mins[part][lane];
+    out.scales[0] = mk_float_from_f16(s->scale[lane]) * (float)mk_q4_k_scale_of(s, part, lane);
+    out.min = mk_float_from_f16(s->min[lane]) * (float)mk_q4_k_min_of(s, part, lane);
     out.scales[1] = out.scales[0];
   } else if (weights->type == MK_WEIGHT_Q6_K) {
     const mk_q6_k_scales *s = mk_q6_k_scales_of(weights, group, block);

@@ -75,8 +75,12 @@ static void pack_q4_k_scales(const uint8_t *block, size_t lane, mk_q4_k_scales *
   to->scale[lane] = block == NULL ? 0 : mk_read_half(block);
   to->min[lane] = block == NULL ? 0 : mk_read_half(block + 2);
   for (size_t part = 0; part < MK_SUPERBLOCK_BLOCKS; part++) {
-    to->scales[part][lane] = block == NULL ? 0 : mk_q4_k_scale(block, part);
-    to->mins[part][lane] = block == NULL ? 0 : mk_q4_k_min(block, part);
+    const unsigned scale = block == NULL ? 0 : mk_q4_k_scale(block, part);
+    const unsigned min = block == NULL ? 0 : mk_q4_k_min(block, part);
+    uint8_t *high = &to->high[part / 2][lane];
+    to->low[part][lane] = (uint8_t)((scale & 15) | (min & 15) << 4);
+    if (part % 2 == 0) *high = 0;
+    *high |= (uint8_t)((scale >> 4 | min >> 4 << 2) << part % 2 * 4);
   }
 }
 

@@ -10,12 +10,13 @@
 #define MK_SUPERBLOCK 256
 #define MK_SUPERBLOCK_BLOCKS (MK_SUPERBLOCK / MK_BLOCK)
 
-// The scales of 16 rows by 256 columns of q4_K.
+// The scales of 16 rows by 256 columns of q4_K. Those of a block, and its mins, have six bits each:
+// low ones, a scale's below a min's, and high ones, of two blocks to a byte.
 typedef struct {
   uint16_t scale[MK_ROW_GROUP];
   uint16_t min[MK_ROW_GROUP];
-  uint8_t scales[MK_SUPERBLOCK_BLOCKS][MK_ROW_GROUP];
-  uint8_t mins[MK_SUPERBLOCK_BLOCKS][MK_ROW_GROUP];
+  uint8_t low[MK_SUPERBLOCK_BLOCKS][MK_ROW_GROUP];
+  uint8_t high[MK_SUPERBLOCK_BLOCKS / 2][MK_ROW_GROUP];
 } mk_q4_k_scales;
 
 // The scales of 16 rows by 256 columns of q6_K: one for every 16 columns.
@@ -89,6 +90,17 @@ static inline size_t mk_superblock_index(const mk_matrix *weights, size_t group,
 static inline const mk_q4_k_scales *mk_q4_k_scales_of(const mk_matrix *weights, size_t group,
                                                       size_t block) {
   return (const mk_q4_k_scales *)weights->scales + mk_superblock_index(weights, group, block);
+}
+
+// The scale and the min of a row of one of the blocks.
+static inline uint8_t mk_q4_k_scale_of(const mk_q4_k_scales *from, size_t part, size_t lane) {
+  const uint8_t high = from->high[part / 2][lane] >> part % 2 * 4;
+  return (uint8_t)((from->low[part][lane] & 15) | (high & 3) << 4);
+}
+
+static inline uint8_t mk_q4_k_min_of(const mk_q4_k_scales *from, size_t part, size_t lane) {
+  const uint8_t high = from->high[part / 2][lane] >> part % 2 * 4;
+  return (uint8_t)(from->low[part][lane] >> 4 | (high & 12) << 2);
 }
 
 static inline const mk_q6_k_scales *mk_q6_k_scales_of(const mk_matrix *weights, size_t group,

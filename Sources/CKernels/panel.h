@@ -4,6 +4,8 @@
 #ifndef MILLRACE_PANEL_H
 #define MILLRACE_PANEL_H
 
+#include <immintrin.h>
+
 #include "activations.h"
 #include "packed.h"
 
@@ -33,6 +35,17 @@ static inline __attribute__((always_inline)) int32_t mk_panel_start(const mk_pan
     default:
       return (int32_t)mk_bits_from_float(x->magic);
   }
+}
+
+// Scales and mins of a block of q4_K, a byte a row, from the rows' low and high bits.
+static inline __attribute__((always_inline)) void mk_join_bits(__m128i low, __m128i high,
+                                                               size_t part, __m128i *scales,
+                                                               __m128i *mins) {
+  const __m128i four = _mm_set1_epi8(15), two = _mm_set1_epi8(48);
+  high = _mm_srl_epi16(high, _mm_cvtsi32_si128((int)(part % 2 * 4)));
+  *scales = _mm_or_si128(_mm_and_si128(low, four), _mm_and_si128(_mm_slli_epi16(high, 4), two));
+  *mins = _mm_or_si128(_mm_and_si128(_mm_srli_epi16(low, 4), four),
+                       _mm_and_si128(_mm_slli_epi16(high, 2), two));
 }
 
 // Where in a matrix a panel lies.

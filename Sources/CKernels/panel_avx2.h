@@ -32,8 +32,8 @@ MK_INLINE __m256 mk_halves_to_floats(const uint16_t *halves) {
   return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)halves));
 }
 
-MK_INLINE __m256 mk_bytes_to_floats(const uint8_t *bytes) {
-  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)bytes)));
+MK_INLINE __m256 mk_bytes_to_floats(__m128i bytes) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
 }
 
 MK_INLINE __m256 mk_signed_bytes_to_floats(const int8_t *bytes) {
@@ -71,9 +71,12 @@ MK_INLINE void mk_spread_scales(const mk_panel_kind kind, const mk_matrix *weigh
     const mk_q4_k_scales *s = mk_q4_k_scales_of(weights, group, block);
     const __m256 scale = mk_halves_to_floats(s->scale + row);
     const __m256 min = mk_halves_to_floats(s->min + row);
-    _mm256_store_ps(scales + row,
-                    _mm256_mul_ps(scale, mk_bytes_to_floats(s->scales[part] + row)));
-    _mm256_store_ps(mins + row, _mm256_mul_ps(min, mk_bytes_to_floats(s->mins[part] + row)));
+    __m128i scale_bytes, min_bytes;
+    mk_join_bits(_mm_loadl_epi64((const __m128i *)(s->low[part] + row)),
+                 _mm_loadl_epi64((const __m128i *)(s->high[part / 2] + row)), part, &scale_bytes,
+                 &min_bytes);
+    _mm256_store_ps(scales + row, _mm256_mul_ps(scale, mk_bytes_to_floats(scale_bytes)));
+    _mm256_store_ps(mins + row, _mm256_mul_ps(min, mk_bytes_to_floats(min_bytes)));
   } else if (kind == MK_PANEL_Q6) {
     const mk_q6_k_scales *s = mk_q6_k_scales_of(weights, group, block);
     const __m256 scale = mk_halves_to_floats(s->scale + row);

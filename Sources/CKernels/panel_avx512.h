@@ -31,8 +31,8 @@ MK_INLINE __m512 mk_halves_to_floats(const uint16_t *halves) {
   return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)halves));
 }
 
-MK_INLINE __m512 mk_bytes_to_floats(const uint8_t *bytes) {
-  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)bytes)));
+MK_INLINE __m512 mk_bytes_to_floats(__m128i bytes) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
 }
 
 MK_INLINE __m512 mk_signed_bytes_to_floats(const int8_t *bytes) {
@@ -48,8 +48,12 @@ MK_INLINE void mk_spread_scales(const mk_panel_kind kind, const mk_matrix *weigh
     const mk_q4_k_scales *s = mk_q4_k_scales_of(weights, group, block);
     const __m512 scale = mk_halves_to_floats(s->scale);
     const __m512 min = mk_halves_to_floats(s->min);
-    _mm512_store_ps(scales, _mm512_mul_ps(scale, mk_bytes_to_floats(s->scales[part])));
-    _mm512_store_ps(to->mins + place, _mm512_mul_ps(min, mk_bytes_to_floats(s->mins[part])));
+    __m128i scale_bytes, min_bytes;
+    mk_join_bits(_mm_loadu_si128((const __m128i *)s->low[part]),
+                 _mm_loadu_si128((const __m128i *)s->high[part / 2]), part, &scale_bytes,
+                 &min_bytes);
+    _mm512_store_ps(scales, _mm512_mul_ps(scale, mk_bytes_to_floats(scale_bytes)));
+    _mm512_store_ps(to->mins + place, _mm512_mul_ps(min, mk_bytes_to_floats(min_bytes)));
   } else if (kind == MK_PANEL_Q6) {
     const mk_q6_k_scales *s = mk_q6_k_scales_of(weights, group, block);
     const __m512 scale = mk_halves_to_floats(s->scale);

@@ -5,7 +5,7 @@ import CKernels
 /// Raise ``version`` with every change of a byte of it: packed weights are kept in files.
 package struct PackedLayout: Sendable, Hashable {
   /// The version of all layouts together.
-  package static let version = 1
+  package static let version = 2
   /// What the memory is aligned to.
   package static let alignment = 64
 

@@ -108,7 +108,9 @@ typedef enum {
  *     `scales` as q8_0.
  *   q4_K: `values` as q4_0;
  *     `scales` [group][block of 256] of half floats scale [row: 16] and min [row: 16], then bytes
- *     s [column / 32: 8][row: 16] and m [column / 32: 8][row: 16].
+ *     [column / 32: 8][row: 16], the low four bits of s in the low half and of m in the high half,
+ *     and [column / 64: 4][row: 16], the high two bits of s and above them of m, for the first 32
+ *     columns in the low half and for the others in the high half.
  *   f32, f16, bf16: `values` [group][column][row: 16] of the type; no scales.
  */
 typedef struct {

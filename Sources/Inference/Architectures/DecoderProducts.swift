@@ -46,7 +46,8 @@ struct GateLoop: ProductLoop {
     for begin in stride(from: all.lowerBound, to: all.upperBound, by: chunk) {
       var part = piece
       part.tokens = begin..<min(begin + chunk, all.upperBound)
-      multiply(part, ahead: part.tokens.upperBound == all.upperBound ? ahead : gate.place(of: piece))
+      let isLast = part.tokens.upperBound == all.upperBound
+      multiply(part, ahead: isLast ? ahead : gate.place(of: piece))
     }
   }
 
