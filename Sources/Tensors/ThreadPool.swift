@@ -1,7 +1,9 @@
 import CKernels
 
 /// A data-parallel loop: what is computed for a part of its indices.
-package protocol ParallelLoop {
+///
+/// Not copyable as such, so that each part is computed on the one loop, and not on a copy of it.
+package protocol ParallelLoop: ~Copyable {
   /// Computes a part. `thread` is the index of the thread, for scratch space. Called on several threads
   /// at once; it must write disjoint memory for disjoint ranges.
   func run(thread: Int, range: Range<Int>)
@@ -19,8 +21,13 @@ package final class ThreadPool {
   /// A loop, where a pointer can lead to it. Its type and its address need no memory of their own,
   /// which a closure would for each run.
   private struct Work {
-    let type: any ParallelLoop.Type
+    let type: any (ParallelLoop & ~Copyable).Type
     let loop: UnsafeRawPointer
+
+    init<Loop: ParallelLoop & ~Copyable>(_ loop: UnsafePointer<Loop>) {
+      type = Loop.self
+      self.loop = UnsafeRawPointer(loop)
+    }
   }
 
   private struct ClosureLoop: ParallelLoop {
@@ -72,9 +79,9 @@ package final class ThreadPool {
   ///
   /// Threads' shares are of equal size and in order, the same for the same count and grain: what a thread
   /// wrote in one run it mostly finds in its own caches in the next.
-  package func run(count: Int, grain: Int = 1, _ loop: some ParallelLoop) {
+  package func run(count: Int, grain: Int = 1, _ loop: borrowing some ParallelLoop & ~Copyable) {
     withUnsafePointer(to: loop) { loop in
-      var work = Work(type: Swift.type(of: loop.pointee), loop: UnsafeRawPointer(loop))
+      var work = Work(loop)
       mk_thread_pool_run(
         pool, count, grain,
         { context, thread, begin, end in
@@ -93,7 +100,7 @@ package final class ThreadPool {
   }
 }
 
-extension ParallelLoop {
+extension ParallelLoop where Self: ~Copyable {
   fileprivate static func run(at address: UnsafeRawPointer, thread: Int, range: Range<Int>) {
     address.assumingMemoryBound(to: Self.self).pointee.run(thread: thread, range: range)
   }
