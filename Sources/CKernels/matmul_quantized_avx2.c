@@ -5,7 +5,8 @@
 // 2 * 15 * 127 each, fit into 16 bits, so that a block needs one widening only, for each plane of
 // halves. q4_0 and q4_K have one plane, the others two (low, and high worth 16).
 //
-// A register tile is 8 rows by up to 4 tokens. Integer sums start so that they come out as the bits
+// A register tile is 8 rows by up to 4 tokens, or 16 rows by one, so that what is fetched meanwhile
+// comes evenly. Integer sums start so that they come out as the bits
 // of scale * (1.5 * 2^23 + dot) (see mk_block). A panel is 16 rows by a run of blocks; between runs the
 // chains wait in `out`. While a panel is passed over, the next one is fetched, as on AVX-512.
 
@@ -97,7 +98,9 @@ MK_INLINE void take_part(const mk_panel_kind kind, const bool packed, const int 
   sum_pairs(kind, packed, tokens, half * steps, (half + 1) * steps, panel, block, row, x, stride,
             sums);
   const size_t place = (block * (size_t)halves + (size_t)half) * MK_ROW_GROUP + row;
-  const __m256 row_scale = _mm256_load_ps(panel->scales + place);
+  const __m256 row_scale = packed && mk_panel_has_halves(kind)
+                               ? mk_halves_to_floats(panel->halves + block * MK_ROW_GROUP + row)
+                               : _mm256_load_ps(panel->scales + place);
 #pragma clang loop unroll(full)
   for (int t = 0; t < tokens; t++) {
     const mk_block *q = x + (size_t)t * stride;
@@ -116,34 +119,47 @@ MK_INLINE void take_part(const mk_panel_kind kind, const bool packed, const int 
   }
 }
 
-// Eight of the panel's rows, from `row` on.
-MK_INLINE void half_tile(const mk_panel_kind kind, const bool packed, const int tokens,
-                         const mk_panel *panel, size_t row, const mk_block *x, size_t stride,
-                         const tile_results *results) {
+// Of the panel's rows `parts` times eight, from `row` on.
+MK_INLINE void part_tile(const mk_panel_kind kind, const bool packed, const int tokens,
+                         const int parts, const mk_panel *panel, size_t row, const mk_block *x,
+                         size_t stride, const tile_results *results) {
   if (row >= results->rows) return;
   const __m256i order = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  const __m256i exist = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(results->rows - row)), order);
   float *out = results->out + row;
-  __m256 acc[TILE_TOKENS];
+  __m256 acc[2][TILE_TOKENS];
+  __m256i exist[2];
 #pragma clang loop unroll(full)
-  for (int t = 0; t < tokens; t++) {
-    acc[t] = results->starts ? _mm256_setzero_ps()
-                             : _mm256_maskload_ps(out + (size_t)t * results->stride, exist);
+  for (int p = 0; p < parts; p++) {
+    const int left = (int)(results->rows - row) - p * 8;
+    exist[p] = _mm256_cmpgt_epi32(_mm256_set1_epi32(left), order);
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) {
+      const float *at = out + (size_t)t * results->stride + p * 8;
+      acc[p][t] = results->starts ? _mm256_setzero_ps() : _mm256_maskload_ps(at, exist[p]);
+    }
   }
   const size_t blocks = panel->blocks;
   for (size_t block = 0; block < blocks; block++) {
     if (row == 0) mk_fetch_turn(kind, panel->fetcher);
-    take_part(kind, packed, tokens, 0, panel, block, row, x + block, stride, acc);
-    if (kind == MK_PANEL_Q6) {
-      take_part(kind, packed, tokens, 1, panel, block, row, x + block, stride, acc);
+#pragma clang loop unroll(full)
+    for (int p = 0; p < parts; p++) {
+      const size_t first = row + (size_t)p * 8;
+      take_part(kind, packed, tokens, 0, panel, block, first, x + block, stride, acc[p]);
+      if (kind == MK_PANEL_Q6) {
+        take_part(kind, packed, tokens, 1, panel, block, first, x + block, stride, acc[p]);
+      }
     }
   }
 #pragma clang loop unroll(full)
-  for (int t = 0; t < tokens; t++) {
-    if (results->ends) {
-      acc[t] = _mm256_mul_ps(acc[t], _mm256_set1_ps(x[(size_t)t * stride].row_scale));
+  for (int p = 0; p < parts; p++) {
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) {
+      if (results->ends) {
+        const __m256 scale = _mm256_set1_ps(x[(size_t)t * stride].row_scale);
+        acc[p][t] = _mm256_mul_ps(acc[p][t], scale);
+      }
+      _mm256_maskstore_ps(out + (size_t)t * results->stride + p * 8, exist[p], acc[p][t]);
     }
-    _mm256_maskstore_ps(out + (size_t)t * results->stride, exist, acc[t]);
   }
 }
 
@@ -153,8 +169,12 @@ typedef void (*tile_function)(const mk_panel *, const mk_block *, size_t, const 
 #define TILE(kind, packed, tokens)                                                           \
   static MK_TARGET void tile_##kind##_##packed##_##tokens(                                   \
       const mk_panel *panel, const mk_block *x, size_t stride, const tile_results *results) { \
-    half_tile(kind, packed, tokens, panel, 0, x, stride, results);                           \
-    half_tile(kind, packed, tokens, panel, 8, x, stride, results);                           \
+    if (packed && tokens == 1) {                                                             \
+      part_tile(kind, packed, tokens, 2, panel, 0, x, stride, results);                      \
+      return;                                                                                \
+    }                                                                                        \
+    part_tile(kind, packed, tokens, 1, panel, 0, x, stride, results);                        \
+    part_tile(kind, packed, tokens, 1, panel, 8, x, stride, results);                        \
   }
 #define TILES(kind, packed)                                                                 \
   TILE(kind, packed, 1) TILE(kind, packed, 2) TILE(kind, packed, 3) TILE(kind, packed, 4)   \

@@ -16,6 +16,11 @@ MK_INLINE int mk_panel_planes(const mk_panel_kind kind) {
   return mk_panel_has_nibbles(kind) ? 1 : 2;
 }
 
+// Whether a block has one scale a row, a half.
+MK_INLINE bool mk_panel_has_halves(const mk_panel_kind kind) {
+  return kind == MK_PANEL_Q8 || kind == MK_PANEL_Q4;
+}
+
 typedef struct {
   // [block][plane: low, high], a plane in the layout of q8_0.
   _Alignas(64) uint8_t values[MK_PANEL_BLOCKS][2][MK_PLANE_BYTES];
@@ -23,6 +28,7 @@ typedef struct {
   _Alignas(64) float scales[MK_PANEL_BLOCKS * 2 * MK_ROW_GROUP];
   _Alignas(64) float mins[MK_PANEL_BLOCKS * MK_ROW_GROUP];
   const uint8_t *packed; // [block][512], of nibbles [block][256]
+  const uint16_t *halves; // the scales as they are packed, where a block has one a row: [block][row]
   size_t blocks;
   mk_fetcher *fetcher; // of the next panel
 } mk_panel;
@@ -90,13 +96,14 @@ MK_INLINE void mk_spread_scales(const mk_panel_kind kind, const mk_matrix *weigh
   }
 }
 
-// Makes a panel; its values are unpacked if many tiles will use them.
+// Makes a panel; its values are unpacked if many tiles will use them, and scales as well where they
+// are halves.
 MK_INLINE void mk_panel_prepare(const mk_panel_kind kind, const mk_matrix *weights,
                                 const mk_place *at, bool unpack, mk_panel *panel) {
   const size_t halves = kind == MK_PANEL_Q6 ? 2 : 1;
   for (size_t b = 0; b < at->blocks; b++) {
     const uint8_t *values = mk_block_values(weights, at->group, at->block + b);
-    for (size_t row = 0; row < MK_ROW_GROUP; row += 8) {
+    for (size_t row = 0; row < MK_ROW_GROUP && (unpack || !mk_panel_has_halves(kind)); row += 8) {
       mk_spread_scales(kind, weights, at->group, at->block + b, row,
                        panel->scales + b * halves * MK_ROW_GROUP,
                        panel->mins + b * MK_ROW_GROUP);
@@ -109,6 +116,7 @@ MK_INLINE void mk_panel_prepare(const mk_panel_kind kind, const mk_matrix *weigh
     }
   }
   panel->packed = mk_block_values(weights, at->group, at->block);
+  if (mk_panel_has_halves(kind)) panel->halves = mk_block_scales(weights, at->group, at->block);
   panel->blocks = at->blocks;
 }
 
