@@ -5,9 +5,9 @@
 // 2 * 15 * 127 each, fit into 16 bits, so that a block needs one widening only, for each plane of
 // halves. q4_0 and q4_K have one plane, the others two (low, and high worth 16).
 //
-// A register tile is 8 rows by up to 4 tokens, or 16 rows by one, so that what is fetched meanwhile
-// comes evenly. Integer sums start so that they come out as the bits
-// of scale * (1.5 * 2^23 + dot) (see mk_block). A panel is 16 rows by a run of blocks; between runs the
+// A register tile is 8 rows by up to 4 tokens; of a lone token 16 rows, so that what is fetched
+// meanwhile comes evenly. Integer sums start so that they come out as the bits of
+// scale * (1.5 * 2^23 + dot) (see mk_block). A panel is 16 rows by a run of blocks; between runs the
 // chains wait in `out`. While a panel is passed over, the next one is fetched, as on AVX-512.
 
 #pragma STDC FP_CONTRACT OFF
@@ -19,7 +19,7 @@
 #include "panel_avx2.h"
 
 #define TILE_TOKENS 4
-// Up to this many tokens every tile unpacks the values for itself.
+// Up to this many tokens every tile unpacks values for itself, and scales that are but halves.
 #define PACKED_TOKENS 8
 // Up to this many tokens the runs of blocks are innermost.
 #define FEW_TOKENS 15
@@ -169,7 +169,7 @@ typedef void (*tile_function)(const mk_panel *, const mk_block *, size_t, const 
 #define TILE(kind, packed, tokens)                                                           \
   static MK_TARGET void tile_##kind##_##packed##_##tokens(                                   \
       const mk_panel *panel, const mk_block *x, size_t stride, const tile_results *results) { \
-    if (packed && tokens == 1) {                                                             \
+    if (packed && tokens == 1 && results->rows > 8) {                                        \
       part_tile(kind, packed, tokens, 2, panel, 0, x, stride, results);                      \
       return;                                                                                \
     }                                                                                        \

@@ -1,6 +1,6 @@
 // Panels of quantized weights for AVX2: 16 rows by up to 64 blocks, with values as the register
-// tile wants them, planes of half bytes, or as they are packed, and scales as floats. Include after
-// avx2.h.
+// tile wants them, planes of half bytes, and scales as floats, or both as they are packed, but for
+// K-quants' scales. Include after avx2.h.
 
 #ifndef MILLRACE_PANEL_AVX2_H
 #define MILLRACE_PANEL_AVX2_H
@@ -28,7 +28,7 @@ typedef struct {
   _Alignas(64) float scales[MK_PANEL_BLOCKS * 2 * MK_ROW_GROUP];
   _Alignas(64) float mins[MK_PANEL_BLOCKS * MK_ROW_GROUP];
   const uint8_t *packed; // [block][512], of nibbles [block][256]
-  const uint16_t *halves; // the scales as they are packed, where a block has one a row: [block][row]
+  const uint16_t *halves; // scales as they are packed, where a block has one a row: [block][row]
   size_t blocks;
   mk_fetcher *fetcher; // of the next panel
 } mk_panel;

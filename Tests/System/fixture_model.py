@@ -44,14 +44,14 @@ def few_pieces():
     ]
 
 
-def write(path, seed=20_260_101, vocabulary=None):
+def write(path, seed=20_260_101, vocabulary=None, layers=LAYERS):
     """Writes the model as GGUF, with float32 weights; with all pieces unless told."""
     random = numpy.random.default_rng(seed)
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_name("random test model")
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(WIDTH)
-    writer.add_block_count(LAYERS)
+    writer.add_block_count(layers)
     writer.add_feed_forward_length(FEED_FORWARD)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(KEY_VALUE_HEADS)
@@ -76,7 +76,7 @@ def write(path, seed=20_260_101, vocabulary=None):
 
     key_value_width = KEY_VALUE_HEADS * HEAD_WIDTH
     add("token_embd", len(vocabulary), WIDTH, scale=1)
-    for layer in range(LAYERS):
+    for layer in range(layers):
         block = f"blk.{layer}"
         add_ones(f"{block}.attn_norm")
         add(f"{block}.attn_q", WIDTH, WIDTH, scale=0.2)

@@ -5,7 +5,7 @@ import Tensors
 
 /// hidden = the tokens' embeddings.
 struct EmbeddingLoop: ParallelLoop {
-  let table: EmbeddingTable
+  let table: EmbeddingTable.View
   let tokens: UnsafeBufferPointer<Int32>
   let work: DecoderWork
 

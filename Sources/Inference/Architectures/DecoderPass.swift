@@ -88,7 +88,7 @@ final class DecoderPass {
     batch.tokens.withUnsafeBufferPointer {
       pool.run(
         count: batch.count, grain: ProductShares.tokenGrain,
-        EmbeddingLoop(table: weights.embedding, tokens: $0, work: work))
+        EmbeddingLoop(table: weights.embedding.view, tokens: $0, work: work))
     }
     assert(forgetFinalPlaces())
     for (place, row) in rows.enumerated() { finalPlaces[row] = place }

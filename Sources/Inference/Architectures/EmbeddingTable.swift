@@ -31,12 +31,22 @@ struct EmbeddingTable: @unchecked Sendable {
     }
   }
 
-  /// Writes the rows of the tokens, one after the other; ids are in range.
-  func read(_ tokens: some Collection<Int32>, out: UnsafeMutablePointer<Float>) {
-    let rowBytes = type.rowBytes(columns: columns)
-    for (index, token) in tokens.enumerated() {
-      Compute.dequantize(
-        type, row: rows.base + Int(token) * rowBytes, columns: columns, out: out + index * columns)
+  /// The table without its owner, as work on several threads takes it; valid for as long as the table is
+  /// there.
+  var view: View { View(rows: rows.base, type: type, columns: columns) }
+
+  struct View {
+    fileprivate let rows: UnsafeMutableRawPointer
+    fileprivate let type: DType
+    fileprivate let columns: Int
+
+    /// Writes the rows of the tokens, one after the other; ids are in range.
+    func read(_ tokens: some Collection<Int32>, out: UnsafeMutablePointer<Float>) {
+      let rowBytes = type.rowBytes(columns: columns)
+      for (index, token) in tokens.enumerated() {
+        Compute.dequantize(
+          type, row: rows + Int(token) * rowBytes, columns: columns, out: out + index * columns)
+      }
     }
   }
 }
