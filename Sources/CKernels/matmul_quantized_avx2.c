@@ -5,10 +5,10 @@
 // 2 * 15 * 127 each, fit into 16 bits, so that a block needs one widening only, for each plane of
 // halves. q4_0 and q4_K have one plane, the others two (low, and high worth 16).
 //
-// A register tile is 8 rows by up to 4 tokens; of a lone token 16 rows, so that what is fetched
-// meanwhile comes evenly. Integer sums start so that they come out as the bits of
+// A register tile is 8 rows by up to 4 tokens. Integer sums start so that they come out as the bits of
 // scale * (1.5 * 2^23 + dot) (see mk_block). A panel is 16 rows by a run of blocks; between runs the
-// chains wait in `out`. While a panel is passed over, the next one is fetched, as on AVX-512.
+// chains wait in `out`. While a panel is passed over, the next one is fetched, as on AVX-512. A lone
+// token needs no panels: its weights are read straight on, 16 rows at once.
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -19,7 +19,7 @@
 #include "panel_avx2.h"
 
 #define TILE_TOKENS 4
-// Up to this many tokens every tile unpacks values for itself, and scales that are but halves.
+// Up to this many tokens every tile unpacks values and scales for itself.
 #define PACKED_TOKENS 8
 // Up to this many tokens the runs of blocks are innermost.
 #define FEW_TOKENS 15
@@ -44,7 +44,7 @@ MK_INLINE void planes_of(const mk_panel_kind kind, const bool packed, const mk_p
                          __m256i planes[2]) {
   const __m256i mask = _mm256_set1_epi8(15);
   if (!packed) {
-    const uint8_t *values = panel->values[block][0] + row * 4 + step * 64;
+    const uint8_t *values = panel->unpacked->values[block][0] + row * 4 + step * 64;
     planes[0] = _mm256_load_si256((const __m256i *)values);
     if (mk_panel_planes(kind) == 1) return;
     planes[1] = _mm256_load_si256((const __m256i *)(values + MK_PLANE_BYTES));
@@ -98,9 +98,10 @@ MK_INLINE void take_part(const mk_panel_kind kind, const bool packed, const int 
   sum_pairs(kind, packed, tokens, half * steps, (half + 1) * steps, panel, block, row, x, stride,
             sums);
   const size_t place = (block * (size_t)halves + (size_t)half) * MK_ROW_GROUP + row;
-  const __m256 row_scale = packed && mk_panel_has_halves(kind)
-                               ? mk_halves_to_floats(panel->halves + block * MK_ROW_GROUP + row)
-                               : _mm256_load_ps(panel->scales + place);
+  __m256 min;
+  const __m256 row_scale = packed ? mk_packed_scale(kind, panel, block, half, row, &min)
+                                  : _mm256_load_ps(panel->unpacked->scales + place);
+  if (!packed && kind == MK_PANEL_Q4_K) min = _mm256_load_ps(panel->unpacked->mins + place);
 #pragma clang loop unroll(full)
   for (int t = 0; t < tokens; t++) {
     const mk_block *q = x + (size_t)t * stride;
@@ -113,53 +114,50 @@ MK_INLINE void take_part(const mk_panel_kind kind, const bool packed, const int 
     const __m256 product = _mm256_sub_ps(_mm256_castsi256_ps(dot), _mm256_set1_ps(q->magic));
     acc[t] = _mm256_fmadd_ps(row_scale, product, acc[t]);
     if (kind == MK_PANEL_Q4_K) {
-      const __m256 min = _mm256_load_ps(panel->mins + place);
       acc[t] = _mm256_fnmadd_ps(min, _mm256_set1_ps(q->scaled_sum), acc[t]);
     }
   }
 }
 
-// Of the panel's rows `parts` times eight, from `row` on.
-MK_INLINE void part_tile(const mk_panel_kind kind, const bool packed, const int tokens,
-                         const int parts, const mk_panel *panel, size_t row, const mk_block *x,
-                         size_t stride, const tile_results *results) {
+MK_INLINE void take_block(const mk_panel_kind kind, const bool packed, const int tokens,
+                          const mk_panel *panel, size_t block, size_t row, const mk_block *x,
+                          size_t stride, __m256 *acc) {
+  take_part(kind, packed, tokens, 0, panel, block, row, x, stride, acc);
+  if (kind == MK_PANEL_Q6) {
+    take_part(kind, packed, tokens, 1, panel, block, row, x, stride, acc);
+  }
+}
+
+// Which of eight rows exist, if `left` do.
+MK_INLINE __m256i existing_of(size_t left) {
+  const int count = left < 8 ? (int)left : 8;
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+// Eight rows of the panel, from `row` on.
+MK_INLINE void half_tile(const mk_panel_kind kind, const bool packed, const int tokens,
+                         const mk_panel *panel, size_t row, const mk_block *x, size_t stride,
+                         const tile_results *results) {
   if (row >= results->rows) return;
-  const __m256i order = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  const __m256i exist = existing_of(results->rows - row);
   float *out = results->out + row;
-  __m256 acc[2][TILE_TOKENS];
-  __m256i exist[2];
+  __m256 acc[TILE_TOKENS];
 #pragma clang loop unroll(full)
-  for (int p = 0; p < parts; p++) {
-    const int left = (int)(results->rows - row) - p * 8;
-    exist[p] = _mm256_cmpgt_epi32(_mm256_set1_epi32(left), order);
-#pragma clang loop unroll(full)
-    for (int t = 0; t < tokens; t++) {
-      const float *at = out + (size_t)t * results->stride + p * 8;
-      acc[p][t] = results->starts ? _mm256_setzero_ps() : _mm256_maskload_ps(at, exist[p]);
-    }
+  for (int t = 0; t < tokens; t++) {
+    const float *at = out + (size_t)t * results->stride;
+    acc[t] = results->starts ? _mm256_setzero_ps() : _mm256_maskload_ps(at, exist);
   }
   const size_t blocks = panel->blocks;
   for (size_t block = 0; block < blocks; block++) {
     if (row == 0) mk_fetch_turn(kind, panel->fetcher);
-#pragma clang loop unroll(full)
-    for (int p = 0; p < parts; p++) {
-      const size_t first = row + (size_t)p * 8;
-      take_part(kind, packed, tokens, 0, panel, block, first, x + block, stride, acc[p]);
-      if (kind == MK_PANEL_Q6) {
-        take_part(kind, packed, tokens, 1, panel, block, first, x + block, stride, acc[p]);
-      }
-    }
+    take_block(kind, packed, tokens, panel, block, row, x + block, stride, acc);
   }
 #pragma clang loop unroll(full)
-  for (int p = 0; p < parts; p++) {
-#pragma clang loop unroll(full)
-    for (int t = 0; t < tokens; t++) {
-      if (results->ends) {
-        const __m256 scale = _mm256_set1_ps(x[(size_t)t * stride].row_scale);
-        acc[p][t] = _mm256_mul_ps(acc[p][t], scale);
-      }
-      _mm256_maskstore_ps(out + (size_t)t * results->stride + p * 8, exist[p], acc[p][t]);
+  for (int t = 0; t < tokens; t++) {
+    if (results->ends) {
+      acc[t] = _mm256_mul_ps(acc[t], _mm256_set1_ps(x[(size_t)t * stride].row_scale));
     }
+    _mm256_maskstore_ps(out + (size_t)t * results->stride, exist, acc[t]);
   }
 }
 
@@ -169,12 +167,8 @@ typedef void (*tile_function)(const mk_panel *, const mk_block *, size_t, const 
 #define TILE(kind, packed, tokens)                                                           \
   static MK_TARGET void tile_##kind##_##packed##_##tokens(                                   \
       const mk_panel *panel, const mk_block *x, size_t stride, const tile_results *results) { \
-    if (packed && tokens == 1 && results->rows > 8) {                                        \
-      part_tile(kind, packed, tokens, 2, panel, 0, x, stride, results);                      \
-      return;                                                                                \
-    }                                                                                        \
-    part_tile(kind, packed, tokens, 1, panel, 0, x, stride, results);                        \
-    part_tile(kind, packed, tokens, 1, panel, 8, x, stride, results);                        \
+    half_tile(kind, packed, tokens, panel, 0, x, stride, results);                           \
+    half_tile(kind, packed, tokens, panel, 8, x, stride, results);                           \
   }
 #define TILES(kind, packed)                                                                 \
   TILE(kind, packed, 1) TILE(kind, packed, 2) TILE(kind, packed, 3) TILE(kind, packed, 4)   \
@@ -196,8 +190,9 @@ MK_INLINE void run_panel(const mk_panel_kind kind, const tile_function *const ti
                          const mk_matrix *weights, const mk_activations *x, const mk_place *at,
                          mk_fetcher *fetcher, float *out, size_t out_stride) {
   const bool packed = x->tokens <= PACKED_TOKENS;
+  mk_unpacked room;
   mk_panel panel;
-  mk_panel_prepare(kind, weights, at, !packed, &panel);
+  mk_panel_prepare(kind, weights, at, !packed, &room, &panel);
   const size_t first = at->group * MK_ROW_GROUP;
   const size_t left = weights->rows - first;
   const size_t rows = left < MK_ROW_GROUP ? left : MK_ROW_GROUP;
@@ -233,12 +228,39 @@ MK_INLINE void run_kind(const mk_panel_kind kind, const tile_function *const til
   }
 }
 
+// All groups for a lone token, straight on as the weights lie in memory.
+MK_INLINE void stream(const mk_panel_kind kind, const mk_matrix *weights, const mk_activations *x,
+                      size_t group_begin, size_t group_end, const mk_ahead *ahead, float *out) {
+  const size_t blocks = weights->columns / MK_BLOCK;
+  for (size_t group = group_begin; group < group_end; group++) {
+    const mk_panel panel = {.packed = mk_block_values(weights, group, 0),
+                            .scales = mk_row_scales(weights, group)};
+    const mk_stream next = mk_stream_of(weights, group, group_end, ahead);
+    __m256 low = _mm256_setzero_ps(), high = low;
+    for (size_t block = 0; block < blocks; block++) {
+      mk_stream_turn(kind, &next, block);
+      take_block(kind, true, 1, &panel, block, 0, x->blocks + block, 0, &low);
+      take_block(kind, true, 1, &panel, block, 8, x->blocks + block, 0, &high);
+    }
+    const __m256 scale = _mm256_set1_ps(x->blocks->row_scale);
+    const size_t row = group * MK_ROW_GROUP, left = weights->rows - row;
+    _mm256_maskstore_ps(out + row, existing_of(left), _mm256_mul_ps(low, scale));
+    if (left <= 8) continue;
+    _mm256_maskstore_ps(out + row + 8, existing_of(left - 8), _mm256_mul_ps(high, scale));
+  }
+  mk_stream_end(weights, ahead);
+}
+
 #define RUN(name, kind)                                                                       \
   static MK_TARGET void name(const mk_matrix *weights, const mk_activations *x, size_t begin, \
                              size_t end, const mk_ahead *ahead, float *out,                   \
                              size_t out_stride) {                                             \
     static const tile_function *const tiles[2] = {tiles_##kind##_0, tiles_##kind##_1};        \
-    run_kind(kind, tiles, weights, x, begin, end, ahead, out, out_stride);                    \
+    if (x->tokens == 1) {                                                                     \
+      stream(kind, weights, x, begin, end, ahead, out);                                       \
+    } else {                                                                                  \
+      run_kind(kind, tiles, weights, x, begin, end, ahead, out, out_stride);                  \
+    }                                                                                         \
   }
 
 RUN(run_q8, MK_PANEL_Q8)

@@ -8,7 +8,7 @@
 //
 // A panel is 48 rows by a run of blocks; between runs the chains wait in `out`. While a panel is
 // passed over, the next one is fetched to the second cache level: the hardware's own fetching stops
-// at every page.
+// at every page. One or two tokens need no panels: their weights are read straight on.
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -19,14 +19,13 @@
 #include "panel_avx512.h"
 
 #define TILE_TOKENS 4
-// Up to this many tokens the runs of blocks are innermost, and tiles take scales that are but
-// halves as they are packed.
+// Up to this many tokens weights are passed over once and straight on, without panels.
+#define STREAM_TOKENS 2
+// Up to this many tokens the runs of blocks are innermost, and tiles take scales as they are packed;
+// those of K-quants, which have to be worked out, only for a single pass.
 #define FEW_TOKENS 20
 // Blocks of a run for few tokens: a tile is long beside its beginning and its end.
 #define FEW_BLOCKS 64
-// The same for a single pass by K-quants: nothing is fetched while their scales are worked out,
-// which is then a good part of the time.
-#define SINGLE_BLOCKS 16
 // With many tokens: row groups that all runs of blocks are done for before the next ones, so that
 // `out` stays in the second cache level.
 #define ROUND_GROUPS 18
@@ -86,11 +85,11 @@ MK_INLINE void take_part(const mk_panel_kind kind, const bool packed, const int 
     }
   }
   const size_t place = (block * (size_t)halves + (size_t)half) * MK_PANEL_GROUPS * MK_ROW_GROUP;
-  __m512 row_scale[MK_PANEL_GROUPS];
+  __m512 row_scale[MK_PANEL_GROUPS], min[MK_PANEL_GROUPS];
   if (packed) {
 #pragma clang loop unroll(full)
     for (int g = 0; g < groups; g++) {
-      row_scale[g] = mk_halves_to_floats(panel->halves[g] + block * MK_ROW_GROUP);
+      row_scale[g] = mk_packed_scale(kind, panel, g, block, half, min + g);
     }
   }
 #pragma clang loop unroll(full)
@@ -103,8 +102,8 @@ MK_INLINE void take_part(const mk_panel_kind kind, const bool packed, const int 
       if (!packed) row_scale[g] = _mm512_load_ps(panel->scales + place + g * MK_ROW_GROUP);
       acc[t][g] = _mm512_fmadd_ps(row_scale[g], product, acc[t][g]);
       if (kind == MK_PANEL_Q4_K) {
-        const __m512 min = _mm512_load_ps(panel->mins + place + g * MK_ROW_GROUP);
-        acc[t][g] = _mm512_fnmadd_ps(min, _mm512_set1_ps(q->scaled_sum), acc[t][g]);
+        if (!packed) min[g] = _mm512_load_ps(panel->mins + place + g * MK_ROW_GROUP);
+        acc[t][g] = _mm512_fnmadd_ps(min[g], _mm512_set1_ps(q->scaled_sum), acc[t][g]);
       }
     }
   }
@@ -169,7 +168,9 @@ TILES(q8_packed, MK_PANEL_Q8, true)
 TILES(q4, MK_PANEL_Q4, false)
 TILES(q4_packed, MK_PANEL_Q4, true)
 TILES(q4_k, MK_PANEL_Q4_K, false)
+TILES(q4_k_packed, MK_PANEL_Q4_K, true)
 TILES(q6, MK_PANEL_Q6, false)
+TILES(q6_packed, MK_PANEL_Q6, true)
 
 // Tokens of the next tile: 5 are better taken as 3 and 2 than as 4 and 1.
 static size_t next_tile(size_t left) {
@@ -209,9 +210,7 @@ MK_INLINE void run_kind(const mk_panel_kind kind, const bool packed,
                         const mk_ahead *ahead, float *out, size_t out_stride) {
   const bool few = x->tokens <= FEW_TOKENS;
   const size_t at_once = few ? MK_PANEL_GROUPS : ROUND_GROUPS;
-  const bool is_k_quant = kind == MK_PANEL_Q4_K || kind == MK_PANEL_Q6;
-  const bool single = is_k_quant && x->tokens <= TILE_TOKENS;
-  const size_t most = single ? SINGLE_BLOCKS : few ? FEW_BLOCKS : MK_PANEL_BLOCKS;
+  const size_t most = few ? FEW_BLOCKS : MK_PANEL_BLOCKS;
   const mk_panel_walk walk =
       mk_walk_of(weights, group_begin, group_end, MK_PANEL_GROUPS, at_once, most);
   mk_place at = mk_place_at(&walk, group_begin, 0);
@@ -225,11 +224,53 @@ MK_INLINE void run_kind(const mk_panel_kind kind, const bool packed,
   }
 }
 
+// All groups for one or two tokens, straight on as the weights lie in memory.
+MK_INLINE void stream(const mk_panel_kind kind, const int tokens, const mk_matrix *weights,
+                      const mk_activations *x, size_t group_begin, size_t group_end,
+                      const mk_ahead *ahead, float *out, size_t out_stride) {
+  const size_t blocks = weights->columns / MK_BLOCK;
+  const size_t stride = mk_block_stride(weights->columns);
+  for (size_t group = group_begin; group < group_end; group++) {
+    const mk_panel panel = {.values = {mk_block_values(weights, group, 0)},
+                            .packed = {mk_row_scales(weights, group)}};
+    const mk_stream next = mk_stream_of(weights, group, group_end, ahead);
+    __m512 acc[TILE_TOKENS][MK_PANEL_GROUPS];
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) acc[t][0] = _mm512_setzero_ps();
+    for (size_t block = 0; block < blocks; block++) {
+      mk_stream_turn(kind, &next, block);
+      take_part(kind, true, 1, tokens, 0, &panel, block, x->blocks + block, stride, acc);
+      if (kind == MK_PANEL_Q6) {
+        take_part(kind, true, 1, tokens, 1, &panel, block, x->blocks + block, stride, acc);
+      }
+    }
+    const size_t left = weights->rows - group * MK_ROW_GROUP;
+    const __mmask16 lanes = left < MK_ROW_GROUP ? (__mmask16)((1u << left) - 1) : 0xFFFF;
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) {
+      const __m512 scale = _mm512_set1_ps(x->blocks[(size_t)t * stride].row_scale);
+      _mm512_mask_storeu_ps(out + (size_t)t * out_stride + group * MK_ROW_GROUP, lanes,
+                            _mm512_mul_ps(acc[t][0], scale));
+    }
+  }
+  mk_stream_end(weights, ahead);
+}
+
 #define RUN(name, kind, packed)                                                               \
   static MK_TARGET void run_##name(const mk_matrix *weights, const mk_activations *x,         \
                                    size_t begin, size_t end, const mk_ahead *ahead,           \
                                    float *out, size_t out_stride) {                           \
     run_kind(kind, packed, tiles_##name, weights, x, begin, end, ahead, out, out_stride);     \
+  }
+#define STREAM(name, kind)                                                                    \
+  static MK_TARGET void stream_##name(const mk_matrix *weights, const mk_activations *x,      \
+                                      size_t begin, size_t end, const mk_ahead *ahead,        \
+                                      float *out, size_t out_stride) {                        \
+    if (x->tokens == 1) {                                                                     \
+      stream(kind, 1, weights, x, begin, end, ahead, out, out_stride);                        \
+    } else {                                                                                  \
+      stream(kind, 2, weights, x, begin, end, ahead, out, out_stride);                        \
+    }                                                                                         \
   }
 
 RUN(q8, MK_PANEL_Q8, false)
@@ -237,25 +278,39 @@ RUN(q8_packed, MK_PANEL_Q8, true)
 RUN(q4, MK_PANEL_Q4, false)
 RUN(q4_packed, MK_PANEL_Q4, true)
 RUN(q4_k, MK_PANEL_Q4_K, false)
+RUN(q4_k_packed, MK_PANEL_Q4_K, true)
 RUN(q6, MK_PANEL_Q6, false)
+RUN(q6_packed, MK_PANEL_Q6, true)
+
+STREAM(q8, MK_PANEL_Q8)
+STREAM(q4, MK_PANEL_Q4)
+STREAM(q4_k, MK_PANEL_Q4_K)
+STREAM(q6, MK_PANEL_Q6)
+
+typedef void (*run_function)(const mk_matrix *, const mk_activations *, size_t, size_t,
+                             const mk_ahead *, float *, size_t);
+
+// The function for some tokens.
+static run_function function_for(mk_weight_type type, size_t tokens) {
+  const bool streams = tokens <= STREAM_TOKENS;
+  const bool is_few = tokens <= FEW_TOKENS, is_single = tokens <= TILE_TOKENS;
+  switch (type) {
+    case MK_WEIGHT_Q4_0:
+      return streams ? stream_q4 : is_few ? run_q4_packed : run_q4;
+    case MK_WEIGHT_Q4_K:
+      return streams ? stream_q4_k : is_single ? run_q4_k_packed : run_q4_k;
+    case MK_WEIGHT_Q6_K:
+      return streams ? stream_q6 : is_single ? run_q6_packed : run_q6;
+    default:
+      return streams ? stream_q8 : is_few ? run_q8_packed : run_q8;
+  }
+}
 
 MK_TARGET void mk_matmul_quantized_avx512(const mk_matrix *weights, const mk_activations *x,
                                           size_t group_begin, size_t group_end,
                                           const mk_ahead *ahead, float *out, size_t out_stride) {
-  const bool packed = x->tokens <= FEW_TOKENS;
-  switch (weights->type) {
-    case MK_WEIGHT_Q4_0:
-      (packed ? run_q4_packed : run_q4)(weights, x, group_begin, group_end, ahead, out, out_stride);
-      break;
-    case MK_WEIGHT_Q4_K:
-      run_q4_k(weights, x, group_begin, group_end, ahead, out, out_stride);
-      break;
-    case MK_WEIGHT_Q6_K:
-      run_q6(weights, x, group_begin, group_end, ahead, out, out_stride);
-      break;
-    default:
-      (packed ? run_q8_packed : run_q8)(weights, x, group_begin, group_end, ahead, out, out_stride);
-  }
+  function_for(weights->type, x->tokens)(weights, x, group_begin, group_end, ahead, out,
+                                         out_stride);
 }
 
 #endif

@@ -83,6 +83,12 @@ static inline const uint16_t *mk_block_scales(const mk_matrix *weights, size_t g
   return (const uint16_t *)weights->scales + index * MK_ROW_GROUP;
 }
 
+// All scales of 16 rows, of whatever type.
+static inline const void *mk_row_scales(const mk_matrix *weights, size_t group) {
+  const size_t row_bytes = weights->columns / MK_BLOCK * mk_block_scale_bytes(weights->type);
+  return (const char *)weights->scales + group * row_bytes;
+}
+
 static inline size_t mk_superblock_index(const mk_matrix *weights, size_t group, size_t block) {
   return group * (weights->columns / MK_SUPERBLOCK) + block / MK_SUPERBLOCK_BLOCKS;
 }

@@ -1,6 +1,6 @@
 // Panels of quantized weights for AVX2: 16 rows by up to 64 blocks, with values as the register
-// tile wants them, planes of half bytes, and scales as floats, or both as they are packed, but for
-// K-quants' scales. Include after avx2.h.
+// tile wants them, planes of half bytes, and scales as floats, or both as they are packed. Include
+// after avx2.h.
 
 #ifndef MILLRACE_PANEL_AVX2_H
 #define MILLRACE_PANEL_AVX2_H
@@ -16,20 +16,20 @@ MK_INLINE int mk_panel_planes(const mk_panel_kind kind) {
   return mk_panel_has_nibbles(kind) ? 1 : 2;
 }
 
-// Whether a block has one scale a row, a half.
-MK_INLINE bool mk_panel_has_halves(const mk_panel_kind kind) {
-  return kind == MK_PANEL_Q8 || kind == MK_PANEL_Q4;
-}
-
+// What is unpacked for many tiles.
 typedef struct {
   // [block][plane: low, high], a plane in the layout of q8_0.
   _Alignas(64) uint8_t values[MK_PANEL_BLOCKS][2][MK_PLANE_BYTES];
   // q6_K: [block][half][row]; else [block][row].
   _Alignas(64) float scales[MK_PANEL_BLOCKS * 2 * MK_ROW_GROUP];
   _Alignas(64) float mins[MK_PANEL_BLOCKS * MK_ROW_GROUP];
-  const uint8_t *packed; // [block][512], of nibbles [block][256]
-  const uint16_t *halves; // scales as they are packed, where a block has one a row: [block][row]
-  size_t blocks;
+} mk_unpacked;
+
+typedef struct {
+  const mk_unpacked *unpacked;
+  const uint8_t *packed; // values as they are packed: [block][512], of nibbles [block][256]
+  const void *scales;    // of the whole rows, as they are packed
+  size_t first, blocks;  // of a row
   mk_fetcher *fetcher; // of the next panel
 } mk_panel;
 
@@ -69,55 +69,53 @@ MK_INLINE void mk_split_bytes(const uint8_t *from, uint8_t *low, uint8_t *high) 
   }
 }
 
-// The scales of eight rows of one block to their places.
-MK_INLINE void mk_spread_scales(const mk_panel_kind kind, const mk_matrix *weights, size_t group,
-                                size_t block, size_t row, float *scales, float *mins) {
-  const size_t part = block % MK_SUPERBLOCK_BLOCKS;
+// The scales of eight rows from `row` on for a block of a panel, or for half of one, from where they
+// are packed; and the mins, of q4_K only.
+MK_INLINE __m256 mk_packed_scale(const mk_panel_kind kind, const mk_panel *panel, size_t block,
+                                 const int half, size_t row, __m256 *min) {
+  const size_t index = panel->first + block;
+  const size_t superblock = index / MK_SUPERBLOCK_BLOCKS, part = index % MK_SUPERBLOCK_BLOCKS;
   if (kind == MK_PANEL_Q4_K) {
-    const mk_q4_k_scales *s = mk_q4_k_scales_of(weights, group, block);
-    const __m256 scale = mk_halves_to_floats(s->scale + row);
-    const __m256 min = mk_halves_to_floats(s->min + row);
+    const mk_q4_k_scales *s = (const mk_q4_k_scales *)panel->scales + superblock;
     __m128i scale_bytes, min_bytes;
     mk_join_bits(_mm_loadl_epi64((const __m128i *)(s->low[part] + row)),
                  _mm_loadl_epi64((const __m128i *)(s->high[part / 2] + row)), part, &scale_bytes,
                  &min_bytes);
-    _mm256_store_ps(scales + row, _mm256_mul_ps(scale, mk_bytes_to_floats(scale_bytes)));
-    _mm256_store_ps(mins + row, _mm256_mul_ps(min, mk_bytes_to_floats(min_bytes)));
-  } else if (kind == MK_PANEL_Q6) {
-    const mk_q6_k_scales *s = mk_q6_k_scales_of(weights, group, block);
-    const __m256 scale = mk_halves_to_floats(s->scale + row);
-    for (size_t half = 0; half < 2; half++) {
-      const __m256 steps = mk_signed_bytes_to_floats(s->scales[2 * part + half] + row);
-      _mm256_store_ps(scales + half * MK_ROW_GROUP + row, _mm256_mul_ps(scale, steps));
-    }
-  } else {
-    _mm256_store_ps(scales + row,
-                    mk_halves_to_floats(mk_block_scales(weights, group, block) + row));
+    *min = _mm256_mul_ps(mk_halves_to_floats(s->min + row), mk_bytes_to_floats(min_bytes));
+    return _mm256_mul_ps(mk_halves_to_floats(s->scale + row), mk_bytes_to_floats(scale_bytes));
   }
+  if (kind == MK_PANEL_Q6) {
+    const mk_q6_k_scales *s = (const mk_q6_k_scales *)panel->scales + superblock;
+    const __m256 steps = mk_signed_bytes_to_floats(s->scales[2 * part + (size_t)half] + row);
+    return _mm256_mul_ps(mk_halves_to_floats(s->scale + row), steps);
+  }
+  return mk_halves_to_floats((const uint16_t *)panel->scales + index * MK_ROW_GROUP + row);
 }
 
-// Makes a panel; its values are unpacked if many tiles will use them, and scales as well where they
-// are halves.
+// Makes a panel; it is unpacked if many tiles will use it.
 MK_INLINE void mk_panel_prepare(const mk_panel_kind kind, const mk_matrix *weights,
-                                const mk_place *at, bool unpack, mk_panel *panel) {
-  const size_t halves = kind == MK_PANEL_Q6 ? 2 : 1;
-  for (size_t b = 0; b < at->blocks; b++) {
-    const uint8_t *values = mk_block_values(weights, at->group, at->block + b);
-    for (size_t row = 0; row < MK_ROW_GROUP && (unpack || !mk_panel_has_halves(kind)); row += 8) {
-      mk_spread_scales(kind, weights, at->group, at->block + b, row,
-                       panel->scales + b * halves * MK_ROW_GROUP,
-                       panel->mins + b * MK_ROW_GROUP);
+                                const mk_place *at, bool unpack, mk_unpacked *room,
+                                mk_panel *panel) {
+  *panel = (mk_panel){room, mk_block_values(weights, at->group, at->block),
+                      mk_row_scales(weights, at->group), at->block, at->blocks, NULL};
+  if (!unpack) return;
+  const int halves = kind == MK_PANEL_Q6 ? 2 : 1;
+  for (size_t block = 0; block < at->blocks; block++) {
+    for (int half = 0; half < halves; half++) {
+      const size_t place = (block * (size_t)halves + (size_t)half) * MK_ROW_GROUP;
+      for (size_t row = 0; row < MK_ROW_GROUP; row += 8) {
+        __m256 min;
+        _mm256_store_ps(room->scales + place + row,
+                        mk_packed_scale(kind, panel, block, half, row, &min));
+        if (kind == MK_PANEL_Q4_K) _mm256_store_ps(room->mins + place + row, min);
+      }
     }
-    if (!unpack) continue;
     if (mk_panel_has_nibbles(kind)) {
-      mk_spread_nibbles(values, panel->values[b][0]);
+      mk_spread_nibbles(panel->packed + block * 256, room->values[block][0]);
     } else {
-      mk_split_bytes(values, panel->values[b][0], panel->values[b][1]);
+      mk_split_bytes(panel->packed + block * 512, room->values[block][0], room->values[block][1]);
     }
   }
-  panel->packed = mk_block_values(weights, at->group, at->block);
-  if (mk_panel_has_halves(kind)) panel->halves = mk_block_scales(weights, at->group, at->block);
-  panel->blocks = at->blocks;
 }
 
 #endif

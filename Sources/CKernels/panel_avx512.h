@@ -21,9 +21,8 @@ typedef struct {
   const uint8_t *values[MK_PANEL_GROUPS];  // [block][512], of nibbles [block][256]
   const float *scales;
   const float *mins;
-  // As they are packed, of weights with a scale a block: [block][row].
-  const uint16_t *halves[MK_PANEL_GROUPS];
-  size_t blocks;
+  const void *packed[MK_PANEL_GROUPS]; // scales of the whole rows, as they are packed
+  size_t first, blocks;                // of a row
   mk_fetcher *fetcher; // of the next panel
 } mk_panel;
 
@@ -39,50 +38,52 @@ MK_INLINE __m512 mk_signed_bytes_to_floats(const int8_t *bytes) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)bytes)));
 }
 
-// The scales of one block of one group to their places.
-MK_INLINE void mk_spread_scales(const mk_panel_kind kind, const mk_matrix *weights, size_t group,
-                                size_t block, mk_panel_scales *to, size_t place) {
-  const size_t part = block % MK_SUPERBLOCK_BLOCKS;
-  float *scales = to->scales + place;
+// The scales of a group's rows for a block of a panel, or for half of one, from where they are packed;
+// and the mins, of q4_K only.
+MK_INLINE __m512 mk_packed_scale(const mk_panel_kind kind, const mk_panel *panel, const int group,
+                                 size_t block, const int half, __m512 *min) {
+  const size_t index = panel->first + block;
+  const size_t superblock = index / MK_SUPERBLOCK_BLOCKS, part = index % MK_SUPERBLOCK_BLOCKS;
   if (kind == MK_PANEL_Q4_K) {
-    const mk_q4_k_scales *s = mk_q4_k_scales_of(weights, group, block);
-    const __m512 scale = mk_halves_to_floats(s->scale);
-    const __m512 min = mk_halves_to_floats(s->min);
+    const mk_q4_k_scales *s = (const mk_q4_k_scales *)panel->packed[group] + superblock;
     __m128i scale_bytes, min_bytes;
     mk_join_bits(_mm_loadu_si128((const __m128i *)s->low[part]),
                  _mm_loadu_si128((const __m128i *)s->high[part / 2]), part, &scale_bytes,
                  &min_bytes);
-    _mm512_store_ps(scales, _mm512_mul_ps(scale, mk_bytes_to_floats(scale_bytes)));
-    _mm512_store_ps(to->mins + place, _mm512_mul_ps(min, mk_bytes_to_floats(min_bytes)));
-  } else if (kind == MK_PANEL_Q6) {
-    const mk_q6_k_scales *s = mk_q6_k_scales_of(weights, group, block);
-    const __m512 scale = mk_halves_to_floats(s->scale);
-    for (size_t half = 0; half < 2; half++) {
-      const __m512 steps = mk_signed_bytes_to_floats(s->scales[2 * part + half]);
-      _mm512_store_ps(scales + half * MK_PANEL_GROUPS * MK_ROW_GROUP,
-                      _mm512_mul_ps(scale, steps));
-    }
-  } else {
-    _mm512_store_ps(scales, mk_halves_to_floats(mk_block_scales(weights, group, block)));
+    *min = _mm512_mul_ps(mk_halves_to_floats(s->min), mk_bytes_to_floats(min_bytes));
+    return _mm512_mul_ps(mk_halves_to_floats(s->scale), mk_bytes_to_floats(scale_bytes));
   }
+  if (kind == MK_PANEL_Q6) {
+    const mk_q6_k_scales *s = (const mk_q6_k_scales *)panel->packed[group] + superblock;
+    const __m512 steps = mk_signed_bytes_to_floats(s->scales[2 * part + (size_t)half]);
+    return _mm512_mul_ps(mk_halves_to_floats(s->scale), steps);
+  }
+  return mk_halves_to_floats((const uint16_t *)panel->packed[group] + index * MK_ROW_GROUP);
 }
 
-// With `packed`, tiles themselves bring scales to float, of which a block has but one half a row.
+// Makes a panel, with its scales as floats unless tiles themselves bring them there.
 MK_INLINE void mk_panel_prepare(const mk_panel_kind kind, const bool packed,
                                 const mk_matrix *weights, const mk_place *at,
                                 mk_panel_scales *scales, mk_panel *panel) {
-  const size_t halves = kind == MK_PANEL_Q6 ? 2 : 1;
-  for (size_t g = 0; g < at->groups; g++) {
-    panel->values[g] = mk_block_values(weights, at->group + g, at->block);
-    if (packed) panel->halves[g] = mk_block_scales(weights, at->group + g, at->block);
-    for (size_t b = 0; b < at->blocks && !packed; b++) {
-      const size_t place = (b * halves * MK_PANEL_GROUPS + g) * MK_ROW_GROUP;
-      mk_spread_scales(kind, weights, at->group + g, at->block + b, scales, place);
+  const int halves = kind == MK_PANEL_Q6 ? 2 : 1;
+  *panel = (mk_panel){.scales = scales->scales,
+                      .mins = scales->mins,
+                      .first = at->block,
+                      .blocks = at->blocks};
+  for (int g = 0; g < (int)at->groups; g++) {
+    panel->values[g] = mk_block_values(weights, at->group + (size_t)g, at->block);
+    panel->packed[g] = mk_row_scales(weights, at->group + (size_t)g);
+    for (size_t block = 0; block < at->blocks && !packed; block++) {
+      for (int half = 0; half < halves; half++) {
+        const size_t part = block * (size_t)halves + (size_t)half;
+        const size_t place = (part * MK_PANEL_GROUPS + (size_t)g) * MK_ROW_GROUP;
+        __m512 min;
+        _mm512_store_ps(scales->scales + place,
+                        mk_packed_scale(kind, panel, g, block, half, &min));
+        if (kind == MK_PANEL_Q4_K) _mm512_store_ps(scales->mins + place, min);
+      }
     }
   }
-  panel->scales = scales->scales;
-  panel->mins = scales->mins;
-  panel->blocks = at->blocks;
 }
 
 #endif
