@@ -10,10 +10,10 @@ struct Bench: AsyncParsableCommand {
       Prefill counts prompt tokens until every sequence has its first token; decode counts the \
       output tokens after that. Medians of the runs.
 
-      With --suite: a table over batch sizes, with what the machine can do at most beside it. Reading \
-      memory and multiplying bytes from registers are measured first; a decode step must read all \
-      weights once, and a prompt token must be multiplied with all of them but the vocabulary's and \
-      most of the last layer's.
+      With --suite: a table over batch sizes, held against what the machine can do at most. Reading \
+      memory and multiplying bytes from registers are measured between the runs; a decode step must \
+      read all weights once, and a prompt token must be multiplied with all of them but the \
+      vocabulary's and most of the last layer's.
 
       Example: millrace bench --model model.gguf --batch 1,8,16
                millrace bench --model model.gguf --suite --out bench
@@ -91,22 +91,14 @@ struct Bench: AsyncParsableCommand {
       let interruption = Interruption(tidying: ProgressBar.removal)
       defer { interruption.cancel() }
       let language = try model.load()
-      let results = try measure(language, prompts: try benchPrompts(language))
+      let sizes = try measure(language, prompts: try benchPrompts(language))
       guard suite else {
-        try show(results)
+        try show(sizes.map(\.result))
         return
       }
-      // Last, because the memory that it takes would count as the engine's.
-      let limits = try measureLimits(language)
-      try BenchSuite(limits: limits, cost: language.cost, results: results).show(
-        json: json, path: out)
+      let rows = sizes.map { BenchSuite.Row($0.result, runs: $0.runs, cost: language.cost) }
+      try BenchSuite(rows: rows).show(json: json, path: out)
     }
-  }
-
-  private func measureLimits(_ language: LanguageModel) throws -> MachineLimits {
-    let engine = try Engine(
-      model: language, options: EngineOptions(threads: model.threads, kernelPath: model.kernels))
-    return try MachineLimits.measure(path: engine.kernelPath, threads: engine.threads)
   }
 
   private func benchPrompts(_ language: LanguageModel) throws -> BenchPrompts {
@@ -125,39 +117,46 @@ struct Bench: AsyncParsableCommand {
       tokens: length, vocabulary: language.vocabularySize, decodeTokens: decodeTokens)
   }
 
-  private func measure(
-    _ language: LanguageModel, prompts: BenchPrompts
-  ) throws -> [BenchResult] {
-    let sizes = try batches
+  /// What was measured of a batch size.
+  private typealias Size = (result: BenchResult, runs: [BenchRun])
+
+  private func measure(_ language: LanguageModel, prompts: BenchPrompts) throws -> [Size] {
+    let batches = try batches
     let drafting = draft.path == nil ? nil : try draft.load(model)
-    let speculation =
-      drafting == nil && self.speculation.mode == nil ? .off : self.speculation.speculation
-    var bar = ProgressBar("Measuring", total: sizes.count * (runs + 1))
+    var limits: BenchLimits?
+    var bar = ProgressBar("Measuring", total: batches.count * (runs + 1))
     defer { bar.finish() }
-    var results: [BenchResult] = []
-    for size in sizes {
+    var sizes: [Size] = []
+    for batch in batches {
       let engine = try Engine(
         model: language, draft: drafting,
         options: EngineOptions(
-          maxSequences: size, maxTokensPerStep: max(512, size),
+          maxSequences: batch, maxTokensPerStep: max(512, batch),
           contextLength: prompts.longest,
           threads: model.threads, kernelPath: model.kernels,
           // Room for all of them at once, which is what is measured. Runs repeat the same prompts,
           // which must be computed each time.
           kvCacheBytes: .max, cachesPrefixes: false))
+      if suite, limits == nil { limits = try BenchLimits(engine) }
       var measured: [BenchRun] = []
       for run in 0...runs {
-        let figures = try BenchRun.measure(
-          engine, size, prompts, round: run, speculation)
+        var figures = try BenchRun.measure(
+          engine, batch, prompts, round: run, effectiveSpeculation(hasDraft: drafting != nil))
+        figures.limits = limits?.sinceLast()
         if run > 0 { measured.append(figures) }
-        bar.update(results.count * (runs + 1) + run + 1, note: "batch \(size)")
+        bar.update(sizes.count * (runs + 1) + run + 1, note: "batch \(batch)")
       }
-      results.append(
-        BenchResult(
-          batch: size, promptTokens: prompts.longestPrompt, decodeTokens: prompts.longestOutput,
-          kernels: engine.kernelPath.rawValue, threads: engine.threads, runs: measured))
+      let result = BenchResult(
+        batch: batch, promptTokens: prompts.longestPrompt, decodeTokens: prompts.longestOutput,
+        kernels: engine.kernelPath.rawValue, threads: engine.threads, runs: measured,
+        peakMemoryBytes: limits?.peakMemoryOfOthers ?? PeakMemory.bytes)
+      sizes.append((result, measured))
     }
-    return results
+    return sizes
+  }
+
+  private func effectiveSpeculation(hasDraft: Bool) -> Speculation {
+    !hasDraft && speculation.mode == nil ? .off : speculation.speculation
   }
 
   private func show(_ results: [BenchResult]) throws {

@@ -1,5 +1,6 @@
 import Foundation
 import Inference
+import Tensors
 
 /// Rates of one run, in tokens per second over all sequences.
 struct BenchRun {
@@ -8,6 +9,8 @@ struct BenchRun {
   var draftRounds = 0
   var draftedTokens = 0
   var acceptedTokens = 0
+  /// What the machine could do at most meanwhile, where that is measured: between before and after.
+  var limits: MachineLimits?
 
   /// Runs `size` sequences on an engine that has room for them all.
   static func measure(
@@ -70,7 +73,7 @@ struct BenchResult: Encodable {
 
   init(
     batch: Int, promptTokens: Int, decodeTokens: Int, kernels: String, threads: Int,
-    runs: [BenchRun]
+    runs: [BenchRun], peakMemoryBytes: Int
   ) {
     self.batch = batch
     self.promptTokens = promptTokens
@@ -78,18 +81,19 @@ struct BenchResult: Encodable {
     self.kernels = kernels
     self.threads = threads
     self.runs = runs.count
-    prefillTokensPerSecond = Self.median(runs.map(\.prefill))
-    decodeTokensPerSecond = Self.median(runs.map(\.decode))
+    self.peakMemoryBytes = peakMemoryBytes
+    prefillTokensPerSecond = runs.map(\.prefill).median
+    decodeTokensPerSecond = runs.map(\.decode).median
     draftRounds = runs.reduce(0) { $0 + $1.draftRounds }
     draftedTokens = runs.reduce(0) { $0 + $1.draftedTokens }
     acceptedTokens = runs.reduce(0) { $0 + $1.acceptedTokens }
-    var usage = rusage()
-    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-    peakMemoryBytes = usage.ru_maxrss * 1_024
   }
+}
 
-  private static func median(_ values: [Double]) -> Double {
-    let sorted = values.sorted()
+extension [Double] {
+  /// Of none 0.
+  var median: Double {
+    let sorted = sorted()
     guard !sorted.isEmpty else { return 0 }
     let middle = sorted.count / 2
     return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2

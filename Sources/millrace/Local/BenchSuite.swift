@@ -4,38 +4,39 @@ import Tensors
 
 /// Rates over batch sizes, held against what the machine can do at most.
 struct BenchSuite: Encodable {
-  /// One batch size.
+  /// One batch size. Limits and shares are medians of its runs.
   struct Row: Encodable {
     var result: BenchResult
+    var bytesPerSecond: Double
+    var int8MultiplyAddsPerSecond: Double
     /// Of the int8 products that the machine can add up; absent for float weights.
     var prefillShareOfInt8Peak: Double?
     var decodeShareOfInt8Peak: Double?
     /// Of the bytes that the machine can read: all weights once a step.
     var decodeShareOfBandwidth: Double
-  }
 
-  var bytesPerSecond: Double
-  var int8MultiplyAddsPerSecond: Double
-  var rows: [Row]
-
-  init(limits: MachineLimits, cost: ModelCost, results: [BenchResult]) {
-    bytesPerSecond = limits.bytesPerSecond
-    int8MultiplyAddsPerSecond = limits.multiplyAddsPerSecond
-    rows = results.map { result in
-      func share(_ products: Double) -> Double? {
-        cost.isInt8 ? products / limits.multiplyAddsPerSecond : nil
-      }
+    init(_ result: BenchResult, runs: [BenchRun], cost: ModelCost) {
+      let limited = runs.compactMap { run in run.limits.map { (run: run, limits: $0) } }
       let prompt =
         Double(cost.tokenMultiplyAdds)
         + Double(cost.logitsMultiplyAdds) / Double(result.promptTokens)
       let output = Double(cost.tokenMultiplyAdds + cost.logitsMultiplyAdds)
-      let steps = result.decodeTokensPerSecond / Double(result.batch)
-      return Row(
-        result: result, prefillShareOfInt8Peak: share(result.prefillTokensPerSecond * prompt),
-        decodeShareOfInt8Peak: share(result.decodeTokensPerSecond * output),
-        decodeShareOfBandwidth: steps * Double(cost.stepBytes) / limits.bytesPerSecond)
+      let step = Double(cost.stepBytes) / Double(result.batch)
+      self.result = result
+      bytesPerSecond = limited.map(\.limits.bytesPerSecond).median
+      int8MultiplyAddsPerSecond = limited.map(\.limits.multiplyAddsPerSecond).median
+      if cost.isInt8 {
+        prefillShareOfInt8Peak =
+          limited.map { $0.run.prefill * prompt / $0.limits.multiplyAddsPerSecond }.median
+        decodeShareOfInt8Peak =
+          limited.map { $0.run.decode * output / $0.limits.multiplyAddsPerSecond }.median
+      }
+      decodeShareOfBandwidth =
+        limited.map { $0.run.decode * step / $0.limits.bytesPerSecond }.median
     }
   }
+
+  var rows: [Row]
 
   /// Prints a table, or JSON, and writes `path`.json and `path`.svg.
   func show(json: Bool, path: String?) throws {
@@ -60,9 +61,9 @@ struct BenchSuite: Encodable {
     Output.line(table.text)
     let first = rows.first?.result
     Output.remark(
-      "\(first?.kernels ?? "") kernels, \(first?.threads ?? 0) threads; this machine reads "
-        + "\(Self.number(bytesPerSecond / 1e9)) GB/s and multiplies "
-        + "\(Self.number(int8MultiplyAddsPerSecond / 1e9)) billion int8 a second at most")
+      "\(first?.kernels ?? "") kernels, \(first?.threads ?? 0) threads; between the runs this machine "
+        + "read \(Self.range(rows.map { $0.bytesPerSecond / 1e9 })) GB/s and multiplied "
+        + "\(Self.range(rows.map { $0.int8MultiplyAddsPerSecond / 1e9 })) billion int8 a second")
   }
 
   private func write(_ text: String, to path: String) throws {
@@ -70,6 +71,11 @@ struct BenchSuite: Encodable {
     defer { file.discard() }
     _ = Array(text.utf8).withUnsafeBytes { file.append($0) }
     try file.finish()
+  }
+
+  private static func range(_ values: [Double]) -> String {
+    let least = number(values.min() ?? 0), most = number(values.max() ?? 0)
+    return least == most ? least : "\(least) to \(most)"
   }
 
   private static func number(_ value: Double) -> String { String(format: "%.1f", value) }
