@@ -130,7 +130,10 @@ public final class LanguageModel: Sendable {
       stepBytes: sum(inner + weights.output.matrices) { $0.layout.byteCount },
       tokenMultiplyAdds: sum(inner, products) - last,
       isInt8: inner.allSatisfy { $0.type.quantizesActivations },
-      logitsMultiplyAdds: sum(weights.output.matrices, products) + last)
+      logitsMultiplyAdds: sum(weights.output.matrices, products) + last,
+      // Its score, and its value.
+      keyMultiplyAdds: 2 * configuration.attentionHeads * configuration.headDimension,
+      layers: weights.layers.count)
   }
 
   /// The bytes of all tokens that stand for text; made when it is first asked for.

@@ -14,5 +14,13 @@ struct ModelCostTests {
     #expect(cost.isInt8)
     // 34 bytes for 32 weights in Q8_0.
     #expect(cost.stepBytes == (6 * (keysAndValues + rest) + 256 * 4_096) / 32 * 34)
+    // Tokens of a prompt see 1, 2 and 3 keys in five layers, the last one all 3 in the sixth too.
+    let attention = (5 * (1 + 2 + 3) + 3) * 2 * 256
+    #expect(
+      cost.promptMultiplyAdds(tokens: 3)
+        == Double(3 * cost.tokenMultiplyAdds + cost.logitsMultiplyAdds + attention))
+    #expect(
+      cost.outputMultiplyAdds(keys: 10)
+        == Double(cost.tokenMultiplyAdds + cost.logitsMultiplyAdds + 6 * 10 * 2 * 256))
   }
 }

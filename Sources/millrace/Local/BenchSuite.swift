@@ -18,9 +18,9 @@ struct BenchSuite: Encodable {
     init(_ result: BenchResult, runs: [BenchRun], cost: ModelCost) {
       let limited = runs.compactMap { run in run.limits.map { (run: run, limits: $0) } }
       let prompt =
-        Double(cost.tokenMultiplyAdds)
-        + Double(cost.logitsMultiplyAdds) / Double(result.promptTokens)
-      let output = Double(cost.tokenMultiplyAdds + cost.logitsMultiplyAdds)
+        cost.promptMultiplyAdds(tokens: result.promptTokens) / Double(result.promptTokens)
+      let keys = Double(result.promptTokens) + Double(result.decodeTokens) / 2
+      let output = cost.outputMultiplyAdds(keys: keys)
       let step = Double(cost.stepBytes) / Double(result.batch)
       self.result = result
       bytesPerSecond = limited.map(\.limits.bytesPerSecond).median
