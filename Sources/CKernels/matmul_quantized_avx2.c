@@ -53,11 +53,11 @@ MK_INLINE void planes_of(const mk_panel_kind kind, const bool packed, const mk_p
       planes[0] = _mm256_and_si256(_mm256_srli_epi16(*two, 4), mask);
       return;
     }
-    const uint8_t *values = panel->packed + block * 256 + row * 4 + step * 32;
+    const uint8_t *values = panel->packed_values + block * 256 + row * 4 + step * 32;
     *two = _mm256_loadu_si256((const __m256i *)values);
     planes[0] = _mm256_and_si256(*two, mask);
   } else {
-    const uint8_t *values = panel->packed + block * 512 + row * 4 + step * 64;
+    const uint8_t *values = panel->packed_values + block * 512 + row * 4 + step * 64;
     *two = _mm256_loadu_si256((const __m256i *)values);
     planes[0] = _mm256_and_si256(*two, mask);
     planes[1] = _mm256_and_si256(_mm256_srli_epi16(*two, 4), mask);
@@ -233,8 +233,8 @@ MK_INLINE void stream(const mk_panel_kind kind, const mk_matrix *weights, const 
                       size_t group_begin, size_t group_end, const mk_ahead *ahead, float *out) {
   const size_t blocks = weights->columns / MK_BLOCK;
   for (size_t group = group_begin; group < group_end; group++) {
-    const mk_panel panel = {.packed = mk_block_values(weights, group, 0),
-                            .scales = mk_row_scales(weights, group)};
+    const mk_panel panel = {.packed_values = mk_block_values(weights, group, 0),
+                            .packed_scales = mk_row_scales(weights, group)};
     const mk_stream next = mk_stream_of(weights, group, group_end, ahead);
     __m256 low = _mm256_setzero_ps(), high = low;
     for (size_t block = 0; block < blocks; block++) {

@@ -143,7 +143,7 @@ MK_INLINE void tile(const mk_panel_kind kind, const bool packed, const int group
   }
 }
 
-// Tiles of every size, as functions.
+// Tiles of two to four tokens, as functions.
 typedef void (*tile_function)(const mk_panel *, const mk_block *, size_t, const tile_results *);
 
 #define TILE(name, kind, packed, groups, tokens)                                              \
@@ -151,17 +151,17 @@ typedef void (*tile_function)(const mk_panel *, const mk_block *, size_t, const 
       const mk_panel *panel, const mk_block *x, size_t stride, const tile_results *results) { \
     tile(kind, packed, groups, tokens, panel, x, stride, results);                            \
   }
-#define TILES_OF(name, kind, packed, groups)                                 \
-  TILE(name, kind, packed, groups, 1) TILE(name, kind, packed, groups, 2)    \
-  TILE(name, kind, packed, groups, 3) TILE(name, kind, packed, groups, 4)
-#define TILES(name, kind, packed)                                            \
-  TILES_OF(name, kind, packed, 1)                                            \
-  TILES_OF(name, kind, packed, 2)                                            \
-  TILES_OF(name, kind, packed, 3)                                            \
-  static const tile_function tiles_##name[MK_PANEL_GROUPS][TILE_TOKENS] = {  \
-      {tile_##name##_1_1, tile_##name##_1_2, tile_##name##_1_3, tile_##name##_1_4}, \
-      {tile_##name##_2_1, tile_##name##_2_2, tile_##name##_2_3, tile_##name##_2_4}, \
-      {tile_##name##_3_1, tile_##name##_3_2, tile_##name##_3_3, tile_##name##_3_4}};
+#define TILES_OF(name, kind, packed, groups)                              \
+  TILE(name, kind, packed, groups, 2) TILE(name, kind, packed, groups, 3) \
+  TILE(name, kind, packed, groups, 4)
+#define TILES(name, kind, packed)                                                        \
+  TILES_OF(name, kind, packed, 1)                                                        \
+  TILES_OF(name, kind, packed, 2)                                                        \
+  TILES_OF(name, kind, packed, 3)                                                        \
+  static const tile_function tiles_##name[MK_PANEL_GROUPS][TILE_TOKENS - 1] = {          \
+      {tile_##name##_1_2, tile_##name##_1_3, tile_##name##_1_4},                         \
+      {tile_##name##_2_2, tile_##name##_2_3, tile_##name##_2_4},                         \
+      {tile_##name##_3_2, tile_##name##_3_3, tile_##name##_3_4}};
 
 TILES(q8, MK_PANEL_Q8, false)
 TILES(q8_packed, MK_PANEL_Q8, true)
@@ -172,7 +172,8 @@ TILES(q4_k_packed, MK_PANEL_Q4_K, true)
 TILES(q6, MK_PANEL_Q6, false)
 TILES(q6_packed, MK_PANEL_Q6, true)
 
-// Tokens of the next tile: 5 are better taken as 3 and 2 than as 4 and 1.
+// Tokens of the next tile, of three or more left over: 5 are taken as 3 and 2, so that there is none
+// of a lone token.
 static size_t next_tile(size_t left) {
   if (left == 5) return 3;
   return left < TILE_TOKENS ? left : TILE_TOKENS;
@@ -180,7 +181,7 @@ static size_t next_tile(size_t left) {
 
 // All tokens over one panel, and what comes after it is fetched.
 MK_INLINE void run_panel(const mk_panel_kind kind, const bool packed,
-                         const tile_function (*tiles)[TILE_TOKENS], const mk_matrix *weights,
+                         const tile_function (*tiles)[TILE_TOKENS - 1], const mk_matrix *weights,
                          const mk_activations *x, const mk_place *at, mk_fetcher *fetcher,
                          float *out, size_t out_stride) {
   mk_panel_scales scales;
@@ -197,7 +198,7 @@ MK_INLINE void run_panel(const mk_panel_kind kind, const bool packed,
   panel.fetcher = fetcher;
   for (size_t token = 0; token < x->tokens;) {
     const size_t count = next_tile(x->tokens - token);
-    tiles[at->groups - 1][count - 1](&panel, x->blocks + token * stride + at->block, stride,
+    tiles[at->groups - 1][count - 2](&panel, x->blocks + token * stride + at->block, stride,
                                      &results);
     token += count;
     results.out += count * out_stride;
@@ -205,7 +206,7 @@ MK_INLINE void run_panel(const mk_panel_kind kind, const bool packed,
 }
 
 MK_INLINE void run_kind(const mk_panel_kind kind, const bool packed,
-                        const tile_function (*tiles)[TILE_TOKENS], const mk_matrix *weights,
+                        const tile_function (*tiles)[TILE_TOKENS - 1], const mk_matrix *weights,
                         const mk_activations *x, size_t group_begin, size_t group_end,
                         const mk_ahead *ahead, float *out, size_t out_stride) {
   const bool few = x->tokens <= FEW_TOKENS;
@@ -232,7 +233,7 @@ MK_INLINE void stream(const mk_panel_kind kind, const int tokens, const mk_matri
   const size_t stride = mk_block_stride(weights->columns);
   for (size_t group = group_begin; group < group_end; group++) {
     const mk_panel panel = {.values = {mk_block_values(weights, group, 0)},
-                            .packed = {mk_row_scales(weights, group)}};
+                            .packed_scales = {mk_row_scales(weights, group)}};
     const mk_stream next = mk_stream_of(weights, group, group_end, ahead);
     __m512 acc[TILE_TOKENS][MK_PANEL_GROUPS];
 #pragma clang loop unroll(full)

@@ -1,5 +1,5 @@
-// Panels of quantized weights: some row groups by a run of blocks, passed over once for each tile
-// of tokens. What every vector path shares.
+// How quantized weights are passed over, as far as vector paths share it: in panels, some row groups
+// by a run of blocks, once for each tile of tokens, or in a single pass.
 
 #ifndef MILLRACE_PANEL_H
 #define MILLRACE_PANEL_H
@@ -171,33 +171,38 @@ static inline __attribute__((always_inline)) void mk_fetch_turn(const mk_panel_k
 #define MK_STREAM_BYTES 4096
 
 // What is fetched meanwhile: with a row group's first block, and with block `turn` what comes after
-// the last of these groups.
+// the last of these groups. Numbers, not pointers: a little of it may lie behind the last weights.
 typedef struct {
-  const char *values, *scales;
+  uintptr_t values, scales;
   size_t value_bytes, scale_bytes; // of a block
   size_t turn;
-  const char *turn_values, *turn_scales;
+  uintptr_t turn_values, turn_scales;
 } mk_stream;
+
+// By how many blocks the stream is ahead of itself.
+static inline size_t mk_stream_blocks(const mk_matrix *weights) {
+  const size_t blocks = weights->columns / MK_BLOCK;
+  const size_t most = MK_STREAM_BYTES / mk_block_value_bytes(weights->type);
+  return blocks < most ? blocks : most;
+}
 
 static inline mk_stream mk_stream_of(const mk_matrix *weights, size_t group, size_t group_end,
                                      const mk_ahead *ahead) {
-  const size_t blocks = weights->columns / MK_BLOCK;
-  const size_t value_bytes = mk_block_value_bytes(weights->type);
+  const size_t blocks = weights->columns / MK_BLOCK, near = mk_stream_blocks(weights);
   const size_t scale_bytes = mk_block_scale_bytes(weights->type);
-  const size_t most = MK_STREAM_BYTES / value_bytes;
-  const size_t near = blocks < most ? blocks : most;
-  mk_stream stream = {.values = (const char *)mk_block_values(weights, group, near),
-                      .scales = (const char *)mk_row_scales(weights, group) + near * scale_bytes,
-                      .value_bytes = value_bytes,
-                      .scale_bytes = scale_bytes,
-                      .turn = group + 1 < group_end ? blocks : blocks - near};
-  // Where nothing is known to come, what is in the cache already.
+  // Where no quantized weights are known to come, these ones again: they are in a cache.
   const bool is_known = ahead != NULL && mk_is_quantized(ahead->weights->type);
   const mk_matrix *next = is_known ? ahead->weights : weights;
   const size_t next_group = is_known ? ahead->group : group;
-  stream.turn_values = (const char *)mk_block_values(next, next_group, 0);
-  stream.turn_scales = mk_row_scales(next, next_group);
-  return stream;
+  return (mk_stream){
+      .values = (uintptr_t)mk_block_values(weights, group, near),
+      .scales = (uintptr_t)mk_row_scales(weights, group) + near * scale_bytes,
+      .value_bytes = mk_block_value_bytes(weights->type),
+      .scale_bytes = scale_bytes,
+      .turn = group + 1 < group_end ? blocks : blocks - near,
+      .turn_values = (uintptr_t)mk_block_values(next, next_group, 0),
+      .turn_scales = (uintptr_t)mk_row_scales(next, next_group),
+  };
 }
 
 // With each block.
@@ -206,12 +211,16 @@ static inline __attribute__((always_inline)) void mk_stream_turn(const mk_panel_
                                                                  size_t block) {
   const bool turned = block >= stream->turn;
   const size_t from = turned ? block - stream->turn : block;
-  const char *values = (turned ? stream->turn_values : stream->values) + from * stream->value_bytes;
-  const char *scales = (turned ? stream->turn_scales : stream->scales) + from * stream->scale_bytes;
+  const uintptr_t values =
+      (turned ? stream->turn_values : stream->values) + from * stream->value_bytes;
+  const uintptr_t scales =
+      (turned ? stream->turn_scales : stream->scales) + from * stream->scale_bytes;
   const size_t bytes = mk_panel_has_nibbles(kind) ? 256 : 512;
 #pragma clang loop unroll(full)
-  for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(values + line, 0, 3);
-  __builtin_prefetch(scales, 0, 3);
+  for (size_t line = 0; line < bytes; line += 64) {
+    __builtin_prefetch((const void *)(values + line), 0, 3);
+  }
+  __builtin_prefetch((const void *)scales, 0, 3);
 }
 
 // After the last block: some more of other weights that come, to the second level, since the memory
@@ -225,7 +234,8 @@ static inline void mk_stream_end(const mk_matrix *weights, const mk_ahead *ahead
   const size_t bytes = next->columns / MK_BLOCK * mk_block_value_bytes(next->type);
   const size_t end = bytes < 3 * MK_STREAM_BYTES ? bytes : 3 * MK_STREAM_BYTES;
   const char *values = (const char *)mk_block_values(next, ahead->group, 0);
-  for (size_t i = MK_STREAM_BYTES; i < end; i += 64) __builtin_prefetch(values + i, 0, 2);
+  const size_t fetched = mk_stream_blocks(weights) * mk_block_value_bytes(weights->type);
+  for (size_t i = fetched; i < end; i += 64) __builtin_prefetch(values + i, 0, 2);
 }
 
 #endif

@@ -27,9 +27,9 @@ typedef struct {
 
 typedef struct {
   const mk_unpacked *unpacked;
-  const uint8_t *packed; // values as they are packed: [block][512], of nibbles [block][256]
-  const void *scales;    // of the whole rows, as they are packed
-  size_t first, blocks;  // of a row
+  const uint8_t *packed_values; // [block][512], of nibbles [block][256]
+  const void *packed_scales;    // of the whole rows
+  size_t first, blocks;         // the run: its first block in the row, and how many
   mk_fetcher *fetcher; // of the next panel
 } mk_panel;
 
@@ -76,7 +76,7 @@ MK_INLINE __m256 mk_packed_scale(const mk_panel_kind kind, const mk_panel *panel
   const size_t index = panel->first + block;
   const size_t superblock = index / MK_SUPERBLOCK_BLOCKS, part = index % MK_SUPERBLOCK_BLOCKS;
   if (kind == MK_PANEL_Q4_K) {
-    const mk_q4_k_scales *s = (const mk_q4_k_scales *)panel->scales + superblock;
+    const mk_q4_k_scales *s = (const mk_q4_k_scales *)panel->packed_scales + superblock;
     __m128i scale_bytes, min_bytes;
     mk_join_bits(_mm_loadl_epi64((const __m128i *)(s->low[part] + row)),
                  _mm_loadl_epi64((const __m128i *)(s->high[part / 2] + row)), part, &scale_bytes,
@@ -85,11 +85,11 @@ MK_INLINE __m256 mk_packed_scale(const mk_panel_kind kind, const mk_panel *panel
     return _mm256_mul_ps(mk_halves_to_floats(s->scale + row), mk_bytes_to_floats(scale_bytes));
   }
   if (kind == MK_PANEL_Q6) {
-    const mk_q6_k_scales *s = (const mk_q6_k_scales *)panel->scales + superblock;
+    const mk_q6_k_scales *s = (const mk_q6_k_scales *)panel->packed_scales + superblock;
     const __m256 steps = mk_signed_bytes_to_floats(s->scales[2 * part + (size_t)half] + row);
     return _mm256_mul_ps(mk_halves_to_floats(s->scale + row), steps);
   }
-  return mk_halves_to_floats((const uint16_t *)panel->scales + index * MK_ROW_GROUP + row);
+  return mk_halves_to_floats((const uint16_t *)panel->packed_scales + index * MK_ROW_GROUP + row);
 }
 
 // Makes a panel; it is unpacked if many tiles will use it.
@@ -111,9 +111,9 @@ MK_INLINE void mk_panel_prepare(const mk_panel_kind kind, const mk_matrix *weigh
       }
     }
     if (mk_panel_has_nibbles(kind)) {
-      mk_spread_nibbles(panel->packed + block * 256, room->values[block][0]);
+      mk_spread_nibbles(panel->packed_values + block * 256, room->values[block][0]);
     } else {
-      mk_split_bytes(panel->packed + block * 512, room->values[block][0], room->values[block][1]);
+      mk_split_bytes(panel->packed_values + block * 512, room->values[block][0], room->values[block][1]);
     }
   }
 }

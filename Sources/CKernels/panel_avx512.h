@@ -1,5 +1,5 @@
 // Panels of quantized weights for AVX-512: 48 rows by up to 128 blocks. Values stay as they are
-// packed, scales become floats. Include after avx512.h.
+// packed, scales become floats, or stay packed too. Include after avx512.h.
 
 #ifndef MILLRACE_PANEL_AVX512_H
 #define MILLRACE_PANEL_AVX512_H
@@ -21,8 +21,8 @@ typedef struct {
   const uint8_t *values[MK_PANEL_GROUPS];  // [block][512], of nibbles [block][256]
   const float *scales;
   const float *mins;
-  const void *packed[MK_PANEL_GROUPS]; // scales of the whole rows, as they are packed
-  size_t first, blocks;                // of a row
+  const void *packed_scales[MK_PANEL_GROUPS]; // of the whole rows
+  size_t first, blocks; // the run: its first block in the row, and how many
   mk_fetcher *fetcher; // of the next panel
 } mk_panel;
 
@@ -45,7 +45,7 @@ MK_INLINE __m512 mk_packed_scale(const mk_panel_kind kind, const mk_panel *panel
   const size_t index = panel->first + block;
   const size_t superblock = index / MK_SUPERBLOCK_BLOCKS, part = index % MK_SUPERBLOCK_BLOCKS;
   if (kind == MK_PANEL_Q4_K) {
-    const mk_q4_k_scales *s = (const mk_q4_k_scales *)panel->packed[group] + superblock;
+    const mk_q4_k_scales *s = (const mk_q4_k_scales *)panel->packed_scales[group] + superblock;
     __m128i scale_bytes, min_bytes;
     mk_join_bits(_mm_loadu_si128((const __m128i *)s->low[part]),
                  _mm_loadu_si128((const __m128i *)s->high[part / 2]), part, &scale_bytes,
@@ -54,11 +54,11 @@ MK_INLINE __m512 mk_packed_scale(const mk_panel_kind kind, const mk_panel *panel
     return _mm512_mul_ps(mk_halves_to_floats(s->scale), mk_bytes_to_floats(scale_bytes));
   }
   if (kind == MK_PANEL_Q6) {
-    const mk_q6_k_scales *s = (const mk_q6_k_scales *)panel->packed[group] + superblock;
+    const mk_q6_k_scales *s = (const mk_q6_k_scales *)panel->packed_scales[group] + superblock;
     const __m512 steps = mk_signed_bytes_to_floats(s->scales[2 * part + (size_t)half]);
     return _mm512_mul_ps(mk_halves_to_floats(s->scale), steps);
   }
-  return mk_halves_to_floats((const uint16_t *)panel->packed[group] + index * MK_ROW_GROUP);
+  return mk_halves_to_floats((const uint16_t *)panel->packed_scales[group] + index * MK_ROW_GROUP);
 }
 
 // Makes a panel, with its scales as floats unless tiles themselves bring them there.
@@ -72,7 +72,7 @@ MK_INLINE void mk_panel_prepare(const mk_panel_kind kind, const bool packed,
                       .blocks = at->blocks};
   for (int g = 0; g < (int)at->groups; g++) {
     panel->values[g] = mk_block_values(weights, at->group + (size_t)g, at->block);
-    panel->packed[g] = mk_row_scales(weights, at->group + (size_t)g);
+    panel->packed_scales[g] = mk_row_scales(weights, at->group + (size_t)g);
     for (size_t block = 0; block < at->blocks && !packed; block++) {
       for (int half = 0; half < halves; half++) {
         const size_t part = block * (size_t)halves + (size_t)half;

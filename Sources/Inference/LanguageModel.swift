@@ -131,9 +131,9 @@ public final class LanguageModel: Sendable {
       tokenMultiplyAdds: sum(inner, products) - last,
       isInt8: inner.allSatisfy { $0.type.quantizesActivations },
       logitsMultiplyAdds: sum(weights.output.matrices, products) + last,
-      // Its score, and its value.
       keyMultiplyAdds: 2 * configuration.attentionHeads * configuration.headDimension,
-      layers: weights.layers.count)
+      layers: weights.layers.count,
+      mostKeys: keyValueStorage.window.map { $0.tokens + $0.sinks })
   }
 
   /// The bytes of all tokens that stand for text; made when it is first asked for.

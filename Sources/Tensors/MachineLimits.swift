@@ -4,9 +4,9 @@ import Foundation
 /// What a machine can do at most with some threads: the limits that speed is held against.
 package struct MachineLimits: Sendable, Hashable {
   /// Bytes of memory that all threads together read in a second.
-  package var bytesPerSecond: Double
+  package let bytesPerSecond: Double
   /// Products of int8 that all threads together add up in a second.
-  package var multiplyAddsPerSecond: Double
+  package let multiplyAddsPerSecond: Double
 
   /// What lay between two measurements.
   package static func mean(_ one: MachineLimits, _ other: MachineLimits) -> MachineLimits {
@@ -42,7 +42,7 @@ package final class LimitMeter {
     }
   }
 
-  /// Takes about a tenth of a second.
+  /// With vectors it takes about a tenth of a second.
   package func measure() -> MachineLimits {
     let (base, part, kernel) = (buffer.base, part, kernel)
     let read = fastest {

@@ -1,4 +1,5 @@
 import Inference
+import Tensors
 import Testing
 
 @Suite("Model cost")
@@ -18,9 +19,21 @@ struct ModelCostTests {
     let attention = (5 * (1 + 2 + 3) + 3) * 2 * 256
     #expect(
       cost.promptMultiplyAdds(tokens: 3)
-        == Double(3 * cost.tokenMultiplyAdds + cost.logitsMultiplyAdds + attention))
+        == 3 * cost.tokenMultiplyAdds + cost.logitsMultiplyAdds + attention)
+    // At positions 9 and 10 a token sees 10 and 11.
+    let output = cost.tokenMultiplyAdds + cost.logitsMultiplyAdds
+    #expect(cost.outputMultiplyAdds(positions: 9..<11) == 2 * output + 6 * (10 + 11) * 2 * 256)
+  }
+
+  @Test("Through a window a token sees no more keys than that holds")
+  func window() throws {
+    var options = LoadOptions()
+    options.keyValueStorage = KeyValueStorage(.f32, window: AttentionWindow(tokens: 16, sinks: 4))
+    let cost = try LanguageModel.load(path: TrainedModels.targets[0], options: options).cost
+    let output = cost.tokenMultiplyAdds + cost.logitsMultiplyAdds
+    // 20 at most: at position 18 a token sees 19, at 19, 20 and 21 it sees 20.
     #expect(
-      cost.outputMultiplyAdds(keys: 10)
-        == Double(cost.tokenMultiplyAdds + cost.logitsMultiplyAdds + 6 * 10 * 2 * 256))
+      cost.outputMultiplyAdds(positions: 18..<22) == 4 * output + 6 * (19 + 3 * 20) * 2 * 256)
+    #expect(cost.outputMultiplyAdds(positions: 30..<31) == output + 6 * 20 * 2 * 256)
   }
 }

@@ -8,6 +8,8 @@ struct MatmulTests {
     (1, 32, 1), (16, 64, 2), (17, 96, 3), (31, 32, 5), (64, 160, 8), (65, 224, 9), (80, 128, 19),
     (130, 512, 1), (33, 1024, 31), (70, 2112, 7), (300, 64, 14), (41, 1120, 131), (330, 4160, 21),
     (50, 2112, 1), (33, 2112, 3), (50, 2112, 4), (100, 2112, 17), (70, 2112, 20),
+    // Last row groups of 11, of 8, of 9 and of 2.
+    (43, 2112, 1), (24, 96, 1), (41, 2112, 2), (50, 96, 2),
   ]
   static let quantized: [DType] = DType.allCases.filter(\.quantizesActivations)
 
@@ -62,7 +64,7 @@ struct MatmulTests {
       let wide = type.blockElements == 256 ? 2304 : columns(type, 2112)
       let shape = MatrixShape(rows: 150, columns: wide)
       let matrix = try pack(type, shape, randomMatrixBytes(type, shape, &numbers))
-      for tokens in [1, 3, 9, 17] {
+      for tokens in [1, 2, 3, 9, 17] {
         let input = (0..<tokens).map { _ in numbers.floats(shape.columns) }
         for path in fastPaths + [.scalar] {
           let whole = try product(matrix, input, path)
@@ -91,7 +93,7 @@ struct MatmulTests {
     for matrix in matrices {
       let input = (0..<9).map { _ in numbers.floats(matrix.shape.columns) }
       for path in fastPaths + [.scalar] {
-        for tokens in [1, 9] {
+        for tokens in [1, 2, 9] {
           let some = Array(input.prefix(tokens))
           let reference = bits(try product(matrix, some, path))
           for next in matrices {
@@ -171,9 +173,11 @@ struct MatmulTests {
     let input = (0..<21).map { _ in numbers.floats(shape.columns) }
     for path in fastPaths + [.scalar] {
       let together = try product(matrix, input, path)
-      for (token, row) in input.enumerated() {
-        let alone = try product(matrix, [row], path)
-        #expect(bits(alone) == bits(Array(together[token * 51..<(token + 1) * 51])))
+      for tokens in 1...6 {
+        for first in stride(from: 0, to: input.count - tokens, by: tokens) {
+          let some = try product(matrix, Array(input[first..<first + tokens]), path)
+          #expect(bits(some) == bits(Array(together[first * 51..<(first + tokens) * 51])))
+        }
       }
     }
   }

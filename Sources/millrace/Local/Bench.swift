@@ -13,7 +13,8 @@ struct Bench: AsyncParsableCommand {
       With --suite: a table over batch sizes, held against what the machine can do at most. Reading \
       memory and multiplying bytes from registers are measured between the runs; a decode step must \
       read all weights once, and a prompt token must be multiplied with all of them but the \
-      vocabulary's and most of the last layer's, and in attention with what it sees.
+      vocabulary's and most of the last layer's, and in attention with what it sees. Attention \
+      multiplies floats, a quarter as fast on most machines, and counts all the same.
 
       Example: millrace bench --model model.gguf --batch 1,8,16
                millrace bench --model model.gguf --suite --out bench

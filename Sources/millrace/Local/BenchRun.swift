@@ -6,6 +6,8 @@ import Tensors
 struct BenchRun {
   var prefill: Double
   var decode: Double
+  /// The sequences that it ran: how many tokens of prompt and of output.
+  var sequences: [(promptTokens: Int, outputTokens: Int)]
   var draftRounds = 0
   var draftedTokens = 0
   var acceptedTokens = 0
@@ -17,10 +19,10 @@ struct BenchRun {
     _ engine: Engine, _ size: Int, _ prompts: BenchPrompts, round: Int, _ speculation: Speculation
   ) throws -> BenchRun {
     let before = engine.statistics
-    var promptTokens = 0
+    var sequences: [(promptTokens: Int, outputTokens: Int)] = []
     for sequence in 0..<size {
       let prompt = prompts.prompt(sequence: sequence, of: size, round: round)
-      promptTokens += prompt.tokens.count
+      sequences.append((prompt.tokens.count, prompt.decodeTokens))
       var request = GenerationRequest(
         sequence: UInt64(sequence), promptTokens: prompt.tokens,
         options: SamplingOptions(
@@ -45,12 +47,32 @@ struct BenchRun {
     let end = ContinuousClock.now
     let middle = prefilled ?? end
     let after = engine.statistics
+    let promptTokens = sequences.reduce(0) { $0 + $1.promptTokens }
     return BenchRun(
       prefill: Double(promptTokens) / (start.duration(to: middle) / .seconds(1)),
-      decode: Double(decoded) / (middle.duration(to: end) / .seconds(1)),
+      decode: Double(decoded) / (middle.duration(to: end) / .seconds(1)), sequences: sequences,
       draftRounds: after.draftRounds - before.draftRounds,
       draftedTokens: after.draftedTokens - before.draftedTokens,
       acceptedTokens: after.acceptedTokens - before.acceptedTokens)
+  }
+}
+
+extension BenchRun {
+  /// Multiplications and additions a second up to the first output tokens.
+  func prefillMultiplyAdds(_ cost: ModelCost) -> Double {
+    let tokens = sequences.reduce(0) { $0 + $1.promptTokens }
+    let needed = sequences.reduce(0) { $0 + cost.promptMultiplyAdds(tokens: $1.promptTokens) }
+    return prefill * Double(needed) / Double(tokens)
+  }
+
+  /// The same of the other output tokens: all but the last are computed with, each at its position.
+  func decodeMultiplyAdds(_ cost: ModelCost) -> Double {
+    let tokens = sequences.reduce(0) { $0 + $1.outputTokens - 1 }
+    let needed = sequences.reduce(0) {
+      let end = $1.promptTokens + $1.outputTokens - 1
+      return $0 + cost.outputMultiplyAdds(positions: $1.promptTokens..<end)
+    }
+    return decode * Double(needed) / Double(tokens)
   }
 }
 
@@ -68,7 +90,7 @@ struct BenchResult: Encodable {
   var draftRounds: Int
   var draftedTokens: Int
   var acceptedTokens: Int
-  /// The most memory that the process had so far.
+  /// The most memory that the process had so far, without what measuring the machine's limits takes.
   var peakMemoryBytes: Int
 
   init(

@@ -4,12 +4,15 @@ import Tensors
 
 /// Rates over batch sizes, held against what the machine can do at most.
 struct BenchSuite: Encodable {
+  var rows: [Row]
+
   /// One batch size. Limits and shares are medians of its runs.
   struct Row: Encodable {
     var result: BenchResult
     var bytesPerSecond: Double
     var int8MultiplyAddsPerSecond: Double
-    /// Of the int8 products that the machine can add up; absent for float weights.
+    /// All multiplications that are needed, those of attention in float too, of the int8 products that
+    /// the machine can add up; absent for float weights.
     var prefillShareOfInt8Peak: Double?
     var decodeShareOfInt8Peak: Double?
     /// Of the bytes that the machine can read: all weights once a step.
@@ -17,26 +20,20 @@ struct BenchSuite: Encodable {
 
     init(_ result: BenchResult, runs: [BenchRun], cost: ModelCost) {
       let limited = runs.compactMap { run in run.limits.map { (run: run, limits: $0) } }
-      let prompt =
-        cost.promptMultiplyAdds(tokens: result.promptTokens) / Double(result.promptTokens)
-      let keys = Double(result.promptTokens) + Double(result.decodeTokens) / 2
-      let output = cost.outputMultiplyAdds(keys: keys)
       let step = Double(cost.stepBytes) / Double(result.batch)
       self.result = result
       bytesPerSecond = limited.map(\.limits.bytesPerSecond).median
       int8MultiplyAddsPerSecond = limited.map(\.limits.multiplyAddsPerSecond).median
       if cost.isInt8 {
         prefillShareOfInt8Peak =
-          limited.map { $0.run.prefill * prompt / $0.limits.multiplyAddsPerSecond }.median
+          limited.map { $0.run.prefillMultiplyAdds(cost) / $0.limits.multiplyAddsPerSecond }.median
         decodeShareOfInt8Peak =
-          limited.map { $0.run.decode * output / $0.limits.multiplyAddsPerSecond }.median
+          limited.map { $0.run.decodeMultiplyAdds(cost) / $0.limits.multiplyAddsPerSecond }.median
       }
       decodeShareOfBandwidth =
         limited.map { $0.run.decode * step / $0.limits.bytesPerSecond }.median
     }
   }
-
-  var rows: [Row]
 
   /// Prints a table, or JSON, and writes `path`.json and `path`.svg.
   func show(json: Bool, path: String?) throws {
