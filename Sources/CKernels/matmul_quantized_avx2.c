@@ -119,6 +119,7 @@ MK_INLINE void take_part(const mk_panel_kind kind, const bool packed, const int 
   }
 }
 
+// One block for 8 rows.
 MK_INLINE void take_block(const mk_panel_kind kind, const bool packed, const int tokens,
                           const mk_panel *panel, size_t block, size_t row, const mk_block *x,
                           size_t stride, __m256 *acc) {

@@ -109,6 +109,17 @@ MK_INLINE void take_part(const mk_panel_kind kind, const bool packed, const int 
   }
 }
 
+// One block.
+MK_INLINE void take_block(const mk_panel_kind kind, const bool packed, const int groups,
+                          const int tokens, const mk_panel *panel, size_t block,
+                          const mk_block *x, size_t stride,
+                          __m512 acc[TILE_TOKENS][MK_PANEL_GROUPS]) {
+  take_part(kind, packed, groups, tokens, 0, panel, block, x, stride, acc);
+  if (kind == MK_PANEL_Q6) {
+    take_part(kind, packed, groups, tokens, 1, panel, block, x, stride, acc);
+  }
+}
+
 MK_INLINE void tile(const mk_panel_kind kind, const bool packed, const int groups,
                     const int tokens, const mk_panel *panel, const mk_block *x, size_t stride,
                     const tile_results *results) {
@@ -125,10 +136,7 @@ MK_INLINE void tile(const mk_panel_kind kind, const bool packed, const int group
   const size_t blocks = panel->blocks;
   for (size_t block = 0; block < blocks; block++) {
     mk_fetch_turn(kind, panel->fetcher);
-    take_part(kind, packed, groups, tokens, 0, panel, block, x + block, stride, acc);
-    if (kind == MK_PANEL_Q6) {
-      take_part(kind, packed, groups, tokens, 1, panel, block, x + block, stride, acc);
-    }
+    take_block(kind, packed, groups, tokens, panel, block, x + block, stride, acc);
   }
 #pragma clang loop unroll(full)
   for (int t = 0; t < tokens; t++) {
@@ -240,10 +248,7 @@ MK_INLINE void stream(const mk_panel_kind kind, const int tokens, const mk_matri
     for (int t = 0; t < tokens; t++) acc[t][0] = _mm512_setzero_ps();
     for (size_t block = 0; block < blocks; block++) {
       mk_stream_turn(kind, &next, block);
-      take_part(kind, true, 1, tokens, 0, &panel, block, x->blocks + block, stride, acc);
-      if (kind == MK_PANEL_Q6) {
-        take_part(kind, true, 1, tokens, 1, &panel, block, x->blocks + block, stride, acc);
-      }
+      take_block(kind, true, 1, tokens, &panel, block, x->blocks + block, stride, acc);
     }
     const size_t left = weights->rows - group * MK_ROW_GROUP;
     const __mmask16 lanes = left < MK_ROW_GROUP ? (__mmask16)((1u << left) - 1) : 0xFFFF;

@@ -113,7 +113,8 @@ MK_INLINE void mk_panel_prepare(const mk_panel_kind kind, const mk_matrix *weigh
     if (mk_panel_has_nibbles(kind)) {
       mk_spread_nibbles(panel->packed_values + block * 256, room->values[block][0]);
     } else {
-      mk_split_bytes(panel->packed_values + block * 512, room->values[block][0], room->values[block][1]);
+      mk_split_bytes(panel->packed_values + block * 512, room->values[block][0],
+                     room->values[block][1]);
     }
   }
 }
